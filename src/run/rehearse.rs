@@ -1,0 +1,5 @@
+//! stub
+/// x
+#[derive(Debug)] pub struct Case;
+/// x
+#[derive(Debug)] pub struct Rehearsal;

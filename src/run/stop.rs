@@ -1,0 +1,390 @@
+//! Shutdown: one deadline, the order in reverse, the rungs.
+
+use super::machine::{Cut, Machine, Stage};
+use super::table::{Happening, Life};
+use super::{Action, Cause, Failure, Subject, What};
+use crate::event::EventKind;
+use crate::outcome::{Outcome, Rung};
+use crate::plan::budget::{Reserve, Slot, chains, shrink, tail};
+use crate::plan::Plan;
+use crate::reason::{ReasonKind, Trigger};
+use crate::span::{Moment, nanos};
+use std::time::Duration;
+
+/// After a second signal, whoever was not yet asked gets this much at most (T8).
+const HURRIED: Duration = Duration::from_millis(250);
+
+/// A shutdown that is on.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    pub(crate) cause: Cause,
+    pub(crate) began: Moment,
+    pub(crate) deadline: Moment,
+    /// The deadline less what the report needs: nothing is waited for beyond it.
+    pub(crate) tail: Moment,
+    /// Nobody is asked before this; `NEVER` once it is over.
+    drain_until: Moment,
+    hurried: bool,
+    /// The common factor of T2 under this shutdown's grace period.
+    factor: f64,
+    /// Successors that are not terminal, by node.
+    wait: Vec<u32>,
+    reserve: Option<Reserve>,
+}
+
+impl Shutdown {
+    pub(super) fn new(now: Moment, cause: Cause, plan: &Plan) -> Shutdown {
+        let grace = plan.settings.grace_for(cause.kind);
+        let deadline = now.plus(grace);
+        let tail = deadline.minus(tail(grace, plan.components.len()));
+        let factor = if grace == plan.settings.grace { plan.factor } else { plan.fit(grace) };
+        Shutdown { cause, began: now, deadline, tail, drain_until: Moment::NEVER, hurried: false, factor, wait: Vec::new(), reserve: None }
+    }
+
+    pub(super) fn next_timeout(&self) -> Moment {
+        self.drain_until.min(self.tail)
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.deadline.since(self.began)
+    }
+}
+
+impl Machine {
+    /// The first cause counts; later ones change nothing (T7).
+    pub(super) fn begin_shutdown(&mut self, now: Moment, cause: Cause) {
+        if self.shutdown.is_some() || self.refused.is_some() {
+            return;
+        }
+        match self.stage {
+            // Before the run: remembered (S5).
+            Stage::SetUp { until: Moment::NEVER } if self.comps.is_empty() => {
+                self.early.get_or_insert(cause);
+            }
+            Stage::SetUp { .. } => {
+                self.shutdown = Some(Box::new(Shutdown::new(now, cause, &self.plan)));
+                self.announce_shutdown(now);
+                self.stage = Stage::DroppingSetUp { until: self.capped(now.plus(self.plan.settings.abort_wait)) };
+                self.actions.push_back(Action::DropSetUp);
+            }
+            Stage::DroppingSetUp { .. } | Stage::Destroying | Stage::Done => {}
+            Stage::Starting | Stage::Running | Stage::Stopping => {
+                self.shutdown = Some(Box::new(Shutdown::new(now, cause, &self.plan)));
+                self.announce_shutdown(now);
+                self.unwind(now);
+            }
+        }
+    }
+
+    pub(super) fn announce_shutdown(&mut self, now: Moment) {
+        let Some(shutdown) = &self.shutdown else { return };
+        let (trigger, grace) = (self.trigger(&shutdown.cause), shutdown.grace());
+        self.note(now, Subject::Run, EventKind::ShutdownBegan { trigger: Box::new(trigger), grace });
+    }
+
+    /// The cause with names.
+    pub(crate) fn trigger(&self, cause: &Cause) -> Trigger {
+        let component = cause.component.map(|id| self.plan.components[id as usize].name.to_string());
+        Trigger { kind: cause.kind, detail: cause.detail.clone(), component }
+    }
+
+    /// From running, starting or planned: take back what is starting, ask what runs, in order (S3, S4, O1).
+    pub(super) fn unwind(&mut self, now: Moment) {
+        self.stage = Stage::Stopping;
+        let plan = self.plan.clone();
+        let slots = |node: u32| if self.terminal(node) { Slot::default() } else { plan.slot(node) };
+        let reserve = Reserve::new(&plan.graph, slots, plan.resource_slots());
+        let wait = (0..plan.graph.nodes() as u32).map(|node| plan.graph.behind.of(node).len() as u32).collect();
+        let Some(shutdown) = &mut self.shutdown else {
+            // Refused after set-up: nothing has started.
+            for comp in &mut self.comps {
+                comp.life = Life::Ended;
+            }
+            return self.free_resources(now);
+        };
+        shutdown.reserve = Some(reserve);
+        shutdown.wait = wait;
+        let delay = plan.settings.profile(shutdown.cause.kind).drain_delay;
+        if !delay.is_zero() && self.comps.iter().any(|c| c.life == Life::Running) {
+            shutdown.drain_until = now.plus(delay).min(shutdown.tail);
+        }
+        self.notes.reserve(2 * self.comps.len());
+        let was_terminal: Vec<u32> = (0..self.comps.len() as u32).filter(|&id| self.terminal(id)).collect();
+        self.not_terminal = (self.comps.len() - was_terminal.len()) as u32;
+        // Barriers above which nothing is: they are free from the first.
+        let mut free: Vec<u32> = plan.graph.order.iter().copied().filter(|&n| plan.graph.behind.of(n).is_empty()).collect();
+        for id in was_terminal {
+            self.pass_down(&plan, id, &mut free);
+        }
+        self.visit(now, free);
+        for id in 0..self.comps.len() as u32 {
+            if matches!(self.comps[id as usize].life, Life::Undoing | Life::Clearing) {
+                // Its waits were reckoned without a deadline.
+                let (cancel, abort) = self.scaled_waits(id);
+                let wait = if self.comps[id as usize].rung == Rung::Abort { abort } else { cancel };
+                let at = self.capped(now.plus(wait));
+                self.timers.set(id, at);
+            }
+            if !self.terminal(id) {
+                self.happen(now, id, Happening::Interrupt, None);
+            }
+        }
+        self.check_all_terminal(now);
+    }
+
+    /// A node is terminal: its predecessors wait for one less.
+    fn pass_down(&mut self, plan: &Plan, node: u32, free: &mut Vec<u32>) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        for &p in plan.graph.before.of(node) {
+            let wait = &mut shutdown.wait[p as usize];
+            *wait -= 1;
+            if *wait == 0 {
+                free.push(p);
+            }
+        }
+    }
+
+    /// Nodes all of whose successors are terminal: barriers pass it on, running components are asked (I1).
+    fn visit(&mut self, now: Moment, mut free: Vec<u32>) {
+        let plan = self.plan.clone();
+        while let Some(node) = free.pop() {
+            if plan.graph.is_barrier(node) {
+                self.pass_down(&plan, node, &mut free);
+            } else if self.comps[node as usize].life == Life::Running && !self.draining() {
+                self.happen(now, node, Happening::Ask, None);
+            }
+        }
+    }
+
+    fn draining(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(|s| s.drain_until != Moment::NEVER)
+    }
+
+    pub(super) fn drain_timeout(&mut self, now: Moment) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        if shutdown.drain_until > now || self.stage == Stage::Done {
+            return;
+        }
+        self.end_drain(now);
+    }
+
+    fn end_drain(&mut self, now: Moment) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        shutdown.drain_until = Moment::NEVER;
+        let wait = &shutdown.wait;
+        let due = (0..self.comps.len() as u32).filter(|&id| wait[id as usize] == 0 && self.comps[id as usize].life == Life::Running).collect();
+        self.visit(now, due);
+    }
+
+    /// Its turn: the slot it gets depends on the time that is left now (T2, T3).
+    pub(super) fn ask(&mut self, now: Moment, id: u32) {
+        let plan = self.plan.clone();
+        let planned = &plan.components[id as usize];
+        let mut factor = 1.0;
+        let mut hurried = false;
+        if let Some(shutdown) = &mut self.shutdown {
+            let comps = &self.comps;
+            let slots = |node: u32| match comps.get(node as usize) {
+                Some(c) if c.life == Life::Ended => Slot::default(),
+                _ => plan.slot(node),
+            };
+            let left = shutdown.tail.since(now);
+            hurried = shutdown.hurried;
+            if let Some(reserve) = &mut shutdown.reserve {
+                factor = reserve.factor(&plan.graph, slots, plan.resource_slots(), id, left);
+            }
+        }
+        let mut budget = planned.granted(factor);
+        if hurried {
+            budget = budget.min(HURRIED);
+        }
+        let deadline = self.capped(now.plus(budget));
+        let comp = &mut self.comps[id as usize];
+        comp.life = Life::Stopping;
+        comp.rung = Rung::Graceful;
+        comp.factor = factor as f32;
+        comp.stop_began = now;
+        self.timers.set(id, deadline);
+        self.note_plain(now, id, What::StopBegan(nanos(deadline.since(now))));
+        self.actions.push_back(Action::AskStop { id, deadline });
+    }
+
+    /// An instant cut to what the last deadline leaves (I4).
+    pub(super) fn capped(&self, at: Moment) -> Moment {
+        self.shutdown.as_ref().map_or(at, |s| at.min(s.tail))
+    }
+
+    /// Cancel wait and abort wait, shrunk as the rest of its slot was.
+    pub(super) fn scaled_waits(&self, id: u32) -> (Duration, Duration) {
+        let (cancel, abort) = self.plan.waits(id);
+        let comp = &self.comps[id as usize];
+        let factor = match &self.shutdown {
+            // Never asked, so no factor was reckoned for it alone: the one at which everything fits is safe.
+            Some(shutdown) if comp.stop_began == Moment::NEVER => shutdown.factor,
+            _ => f64::from(comp.factor),
+        };
+        (shrink(cancel, factor), shrink(abort, factor))
+    }
+
+    pub(super) fn stop_returned(&mut self, now: Moment, id: u32, failure: Option<Failure>) {
+        self.blemish(id, failure);
+        self.note_plain(now, id, What::StopReturned);
+    }
+
+    /// One rung higher (T5): cancel, abort, abandon.
+    pub(super) fn rung_up(&mut self, now: Moment, id: u32) {
+        let (cancel, abort) = self.scaled_waits(id);
+        match self.comps[id as usize].rung {
+            Rung::None | Rung::Graceful => {
+                let deadline = self.capped(now.plus(cancel));
+                self.comps[id as usize].rung = Rung::Cancel;
+                self.timers.set(id, deadline);
+                self.note(now, Subject::Component(id), EventKind::CancelBegan);
+                self.actions.push_back(Action::Cancel { id, deadline });
+            }
+            Rung::Cancel => {
+                self.comps[id as usize].rung = Rung::Abort;
+                let at = self.capped(now.plus(abort));
+                self.timers.set(id, at);
+                self.note(now, Subject::Component(id), EventKind::AbortBegan);
+                self.actions.push_back(Action::Abort { id });
+            }
+            Rung::Abort if self.holding.remove(&id) => {
+                // What held the abort had its time.
+                let at = self.capped(now.plus(abort));
+                self.timers.set(id, at);
+                self.actions.push_back(Action::AbortNow { id });
+            }
+            Rung::Abort | Rung::Abandon => self.abandon(now, id),
+        }
+    }
+
+    /// The abort is held back by a critical section (T11): up to its bound, but explicit budgets of others keep their time.
+    pub(super) fn held(&mut self, now: Moment, id: u32, bound: Duration) {
+        let waiting = matches!(self.comps[id as usize].life, Life::Stopping | Life::Undoing | Life::Clearing);
+        self.happen(now, id, Happening::Held, None);
+        if waiting && self.comps[id as usize].rung == Rung::Abort && self.holding.insert(id) {
+            self.criticals += 1;
+            let at = now.plus(bound).min(self.hard_limit(id)).max(now);
+            self.timers.set(id, at);
+            self.note(now, Subject::Component(id), EventKind::CriticalHeld { bound: at.since(now) });
+        }
+    }
+
+    /// The tail less the explicit budgets of all that stop after this one.
+    fn hard_limit(&self, id: u32) -> Moment {
+        let Some(shutdown) = &self.shutdown else { return Moment::NEVER };
+        let slots = |node: u32| if self.terminal(node) { Slot::default() } else { self.plan.slot(node) };
+        let chain = chains(&self.plan.graph, slots, self.plan.resource_slots(), 0.0)[id as usize].hard;
+        let below = chain.saturating_sub(slots(id).hard);
+        shutdown.tail.minus(Duration::from_nanos(below))
+    }
+
+    pub(super) fn released(&mut self, now: Moment, id: u32) {
+        if self.holding.remove(&id) {
+            let (_, abort) = self.scaled_waits(id);
+            let at = self.capped(now.plus(abort));
+            self.timers.set(id, at);
+            self.actions.push_back(Action::AbortNow { id });
+        }
+    }
+
+    /// A second signal: every live component up a rung, the rest in a hurry (T8).
+    pub(super) fn escalate(&mut self, now: Moment) {
+        match self.stage {
+            Stage::DroppingSetUp { .. } => {
+                self.stage = Stage::DroppingSetUp { until: now };
+                return self.set_up_timeout(now);
+            }
+            Stage::Stopping => {}
+            _ => return,
+        }
+        let draining = self.draining();
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.hurried = true;
+        }
+        for id in 0..self.comps.len() as u32 {
+            let life = self.comps[id as usize].life;
+            // Force waits for a critical section, also this one (T11).
+            if matches!(life, Life::Stopping | Life::Undoing) && !self.holding.contains(&id) {
+                self.timers.clear(id);
+                self.happen(now, id, Happening::Escalate, None);
+            }
+        }
+        if draining {
+            self.end_drain(now);
+        }
+    }
+
+    /// Its scope is empty, or it never started: terminal.
+    pub(super) fn end(&mut self, now: Moment, id: u32) {
+        let comp = &mut self.comps[id as usize];
+        let by_rung = match (comp.life, comp.rung) {
+            (Life::Stopping, Rung::Cancel) => Outcome::Cancelled,
+            (Life::Stopping, Rung::Abort | Rung::Abandon) => Outcome::Aborted,
+            (Life::Stopping, _) => Outcome::Stopped,
+            (Life::BackingOff, _) => Outcome::Failed,
+            _ => Outcome::NotStarted,
+        };
+        if comp.life != Life::Stopping {
+            comp.rung = Rung::None;
+        }
+        comp.outcome = comp.outcome.max(by_rung);
+        self.terminated(now, id, false);
+    }
+
+    /// Not waited for any longer.
+    pub(super) fn abandon(&mut self, now: Moment, id: u32) {
+        let comp = &mut self.comps[id as usize];
+        comp.rung = Rung::Abandon;
+        comp.outcome = Outcome::Abandoned;
+        let clearing = comp.life == Life::Clearing;
+        self.terminated(now, id, true);
+        if clearing {
+            let detail = "what had failed could not be cleared away for a restart".to_owned();
+            self.begin_shutdown(now, Cause { kind: ReasonKind::ComponentFailed, detail, component: Some(id) });
+        }
+    }
+
+    fn terminated(&mut self, now: Moment, id: u32, abandoned: bool) {
+        self.holding.remove(&id);
+        self.timers.clear(id);
+        let comp = &mut self.comps[id as usize];
+        comp.life = Life::Ended;
+        // P2: an end for whatever began.
+        if comp.start_began != Moment::NEVER && comp.start_ended == Moment::NEVER {
+            comp.start_ended = now;
+        }
+        if comp.stop_began != Moment::NEVER {
+            comp.stop_ended = now;
+        }
+        let outcome = comp.outcome;
+        if comp.start_began != Moment::NEVER {
+            self.note_plain(now, id, What::ComponentEnded(outcome));
+        }
+        self.actions.push_back(Action::Ended { id, abandoned });
+        self.answer(id, Ok(()));
+        let ordered = self.shutdown.as_ref().is_some_and(|s| !s.wait.is_empty());
+        if ordered && self.cut.is_none() {
+            self.not_terminal -= 1;
+            let plan = self.plan.clone();
+            let mut free = Vec::new();
+            self.pass_down(&plan, id, &mut free);
+            self.visit(now, free);
+            self.check_all_terminal(now);
+        }
+    }
+
+    fn check_all_terminal(&mut self, now: Moment) {
+        if self.stage == Stage::Stopping && self.not_terminal == 0 {
+            self.free_resources(now);
+        }
+    }
+
+    /// What is not terminal at the tail of the deadline never will be (I4).
+    pub(super) fn tail_timeout(&mut self, now: Moment) {
+        if self.stage != Stage::Done && self.shutdown.as_ref().is_some_and(|s| s.tail <= now) {
+            self.cut_short(now, Cut::Deadline);
+        }
+    }
+}
