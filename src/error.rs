@@ -111,15 +111,21 @@ impl std::error::Error for Error {}
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            Kind::InvalidSpan(text) => write!(f, "`{text}` is not a span: write a number and us, ms, s, m or h, such as 50ms, 2s or 1m, up to 366 days"),
+            Kind::InvalidSpan(text) => {
+                write!(f, "`{text}` is not a span: write a number and us, ms, s, m or h, such as 50ms, 2s or 1m, up to 366 days")
+            }
             Kind::Plan(problems) => {
                 let plural = if problems.len() == 1 { "problem" } else { "problems" };
                 write!(f, "the plan has {} {plural}; nothing was started", problems.len())?;
                 problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
             }
-            Kind::Sealed { what } => write!(f, "`{what}` was registered after the run began: register everything before `run` or in the set-up closure"),
+            Kind::Sealed { what } => {
+                write!(f, "`{what}` was registered after the run began: register everything before `run` or in the set-up closure")
+            }
             Kind::AlreadyRun => f.write_str("this app has been run already: an app runs once, make a new one with `App::new`"),
-            Kind::NoRuntime => f.write_str("no tokio runtime here: call `run().await` inside one, or use `run_blocking` or `winddown::run`, which make their own"),
+            Kind::NoRuntime => {
+                f.write_str("no tokio runtime here: call `run().await` inside one, or use `run_blocking` or `winddown::run`, which make their own")
+            }
             Kind::Runtime(text) => write!(f, "the runtime or a thread could not be made: {text}"),
             Kind::NotNow { what, why } => write!(f, "{what} is not possible now: {why}"),
             Kind::UnknownComponent => f.write_str("this id is of another app: use the ids that this app's `add` gave"),
@@ -228,10 +234,9 @@ impl fmt::Display for Problem {
                 f,
                 "`{component}` (phase {phase}) is after `{dependency}` (phase {dependency_phase}), which starts later: change a phase or drop the dependency"
             ),
-            Problem::NotStartedAutomatically { component, dependency } => write!(
-                f,
-                "`{component}` is after `{dependency}`, which is not started automatically: give both `auto_startup(false)` or neither"
-            ),
+            Problem::NotStartedAutomatically { component, dependency } => {
+                write!(f, "`{component}` is after `{dependency}`, which is not started automatically: give both `auto_startup(false)` or neither")
+            }
             Problem::BudgetsExceedGrace { chain, needed, grace } => write!(
                 f,
                 "the explicit stop budgets of {} add up to {}, the grace period is {}: shorten them or raise the grace",

@@ -130,10 +130,7 @@ impl Plan {
     }
 
     fn chain_names(&self, factor: f64) -> Vec<&str> {
-        budget::path(&self.graph, |n| self.slot(n), self.resource_slots(), factor)
-            .into_iter()
-            .map(|n| &*self.components[n as usize].name)
-            .collect()
+        budget::path(&self.graph, |n| self.slot(n), self.resource_slots(), factor).into_iter().map(|n| &*self.components[n as usize].name).collect()
     }
 
     /// A component's slot; a barrier has none.

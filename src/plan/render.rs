@@ -83,14 +83,7 @@ fn id(phase: i32) -> String {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phases = self.by_phase();
-        writeln!(
-            f,
-            "plan of {}: {} components in {} phases, {} resources",
-            self.app,
-            self.components.len(),
-            phases.len(),
-            self.resources.len()
-        )?;
+        writeln!(f, "plan of {}: {} components in {} phases, {} resources", self.app, self.components.len(), phases.len(), self.resources.len())?;
         writeln!(f, "starts from the top down, stops from the bottom up; what shares a phase does so at once unless `after` orders it")?;
         let width = self.components.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).min(40);
         for (phase, members) in &phases {
@@ -132,7 +125,11 @@ impl fmt::Display for Plan {
         writeln!(f)?;
         let path = self.critical_path();
         if !path.is_empty() {
-            let shown = if path.len() > 12 { format!("{} -> … ({} more) -> {}", path[..6].join(" -> "), path.len() - 7, path[path.len() - 1]) } else { path.join(" -> ") };
+            let shown = if path.len() > 12 {
+                format!("{} -> … ({} more) -> {}", path[..6].join(" -> "), path.len() - 7, path[path.len() - 1])
+            } else {
+                path.join(" -> ")
+            };
             writeln!(f, "critical path: {shown}")?;
         }
         Ok(())

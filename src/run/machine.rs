@@ -278,6 +278,21 @@ impl Machine {
         self.begin_shutdown(now, Cause { kind: ReasonKind::Request, detail: why, component: None });
     }
 
+    /// The process is about to end by itself: whatever is not terminal is given up, with this cause.
+    pub(crate) fn give_up(&mut self, now: Moment, cause: Cause) {
+        if self.stage != Stage::Done {
+            self.begin_shutdown(now, cause);
+            self.cut_short(now, Cut::Deadline);
+        }
+    }
+
+    /// A component's panic that no frame will catch.
+    pub(crate) fn panicked(&mut self, id: u32, failure: Failure) {
+        if self.comps.get(id as usize).is_some() {
+            self.blemish(id, Some(failure));
+        }
+    }
+
     /// After the end nobody is left to be asked.
     fn turn_away(&mut self, input: Input) {
         if let Input::StartOne { ticket, .. } | Input::StopOne { ticket, .. } = input {
@@ -312,7 +327,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn note(&mut self, at: Moment, subject: Subject, kind: EventKind) {
+    pub(crate) fn note(&mut self, at: Moment, subject: Subject, kind: EventKind) {
         self.notes.push(Note { at, subject, what: What::Rich(Box::new(kind)) });
     }
 

@@ -1,5 +1,7 @@
 //! stub
 /// x
-#[derive(Debug)] pub struct Case;
+#[derive(Debug)]
+pub struct Case;
 /// x
-#[derive(Debug)] pub struct Rehearsal;
+#[derive(Debug)]
+pub struct Rehearsal;

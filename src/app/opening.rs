@@ -1,0 +1,130 @@
+//! Opening a resource.
+
+use super::{App, Destroyable, ResourceEntry};
+use crate::error::Error;
+use crate::id::ResourceId;
+use crate::plan::spec::ResourceSpec;
+use crate::resource::{Cell, Resource};
+use crate::scope::{Role, Scope, Wrapped};
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle as Runtime;
+use tokio::task::AbortHandle;
+
+type Ending = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+type Destroy<T> = Box<dyn FnOnce(Arc<T>) -> Ending + Send>;
+
+/// A resource about to be opened; await it. See [`App::resource`].
+#[must_use = "a resource is opened when this is awaited"]
+pub struct Opening<T, Fut> {
+    app: App,
+    name: String,
+    open: Fut,
+    budget: Option<Duration>,
+    destroy: Option<Destroy<T>>,
+}
+
+impl<T, Fut> fmt::Debug for Opening<T, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + Sync + 'static, Fut> Opening<T, Fut> {
+    pub(super) fn new(app: App, name: String, open: Fut) -> Opening<T, Fut> {
+        Opening { app, name, open, budget: None, destroy: None }
+    }
+
+    /// Time for its destruction, leases included. Explicit, so never shortened. Default 1 s, which may be.
+    pub fn budget(mut self, budget: Duration) -> Opening<T, Fut> {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// How it is destroyed, once all leases are back. Default: dropped. Runs as a task on the runtime; an error or panic is reported.
+    pub fn destroy_with<D, End>(mut self, destroy: D) -> Opening<T, Fut>
+    where
+        D: FnOnce(Arc<T>) -> End + Send + 'static,
+        End: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.destroy = Some(Box::new(move |value| Box::pin(destroy(value))));
+        self
+    }
+}
+
+impl<T, E, Fut> IntoFuture for Opening<T, Fut>
+where
+    T: Send + Sync + 'static,
+    E: Into<anyhow::Error>,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+{
+    type Output = anyhow::Result<Resource<T>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = anyhow::Result<Resource<T>>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Opening { app, name, open, budget, destroy } = self;
+            let shared = app.inner().shared.clone();
+            let index = {
+                let mut registered = app.inner().registered();
+                if registered.sealed {
+                    return Err(Error::sealed(name).into());
+                }
+                registered.registry.resources.push(ResourceSpec { name: name.clone(), budget });
+                registered.resources.push(ResourceEntry::default());
+                registered.resources.len() - 1
+            };
+            // Registered first: should this be interrupted, the report says "not created".
+            let opened = open.await.map_err(Into::into);
+            let (value, error) = match opened {
+                Ok(value) => (Some(value), None),
+                Err(error) => (None, Some(error)),
+            };
+            let id = ResourceId { app: shared.app, index: index as u32 };
+            let resource = value.map(|value| Resource::new(id, &name, value));
+            // The error's text is the user's code: made before the lock.
+            let text: Option<Arc<str>> = error.as_ref().map(|error| format!("{error:#}").into());
+            if let Some(entry) = app.inner().registered().resources.get_mut(index) {
+                entry.error = text;
+                entry.opened = resource.as_ref().map(|resource| Box::new(Opened { cell: resource.cell(), destroy }) as Box<dyn Destroyable>);
+            }
+            match (resource, error) {
+                (Some(resource), _) => Ok(resource),
+                (None, Some(error)) => Err(error.context(format!("the resource `{name}` could not be opened"))),
+                (None, None) => Err(Error::resource_gone(name).into()),
+            }
+        })
+    }
+}
+
+struct Opened<T> {
+    cell: Arc<Cell<T>>,
+    destroy: Option<Destroy<T>>,
+}
+
+impl<T: Send + Sync + 'static> Destroyable for Opened<T> {
+    fn holders(&self) -> Vec<Arc<str>> {
+        self.cell.holders()
+    }
+
+    fn destroy(self: Box<Self>, scope: Arc<Scope>, runtime: &Runtime) -> AbortHandle {
+        let Opened { cell, destroy } = *self;
+        let work = async move {
+            match (cell.take().await, destroy) {
+                (Some(value), Some(destroy)) => destroy(value).await,
+                (value, _) => {
+                    drop(value);
+                    Ok(())
+                }
+            }
+        };
+        runtime.spawn(Wrapped::new(work, scope, Role::Destroy)).abort_handle()
+    }
+
+    fn leak(self: Box<Self>) {
+        std::mem::forget(self.cell);
+    }
+}

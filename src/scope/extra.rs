@@ -1,0 +1,161 @@
+//! What a scope seldom needs, made at first use: named tasks, progress, counters, tokens for others, sleeping threads.
+
+use super::gate::{CANCELLED, STOPPING};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread::Thread;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Units of work that a component reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) drained: u64,
+    pub(crate) handed_back: u64,
+    pub(crate) lost: u64,
+}
+
+impl Counts {
+    pub(crate) fn plus(self, other: Counts) -> Counts {
+        Counts {
+            drained: self.drained.saturating_add(other.drained),
+            handed_back: self.handed_back.saturating_add(other.handed_back),
+            lost: self.lost.saturating_add(other.lost),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    tasks: Mutex<Tasks>,
+    progress: Mutex<Option<String>>,
+    pub(crate) drained: AtomicU64,
+    pub(crate) handed_back: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    stopping: OnceLock<CancellationToken>,
+    cancelled: OnceLock<CancellationToken>,
+    threads: Mutex<Vec<Thread>>,
+    bound: AtomicU64,
+    aborted: AtomicBool,
+}
+
+/// Live tasks by place; a place is used again once its task is gone.
+#[derive(Debug, Default)]
+struct Tasks {
+    places: Vec<Option<Task>>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Task {
+    name: Cow<'static, str>,
+    abort: Option<AbortHandle>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Extra {
+    /// The root token of a flag.
+    pub(crate) fn root(&self, flag: u8) -> &CancellationToken {
+        let root = if flag == CANCELLED { &self.cancelled } else { &self.stopping };
+        root.get_or_init(CancellationToken::new)
+    }
+
+    pub(crate) fn fire(&self, flag: u8) {
+        let roots = [(STOPPING, &self.stopping), (CANCELLED, &self.cancelled)];
+        // `cancelled` implies `stopping`.
+        roots.into_iter().filter(|(f, _)| *f <= flag).filter_map(|(_, root)| root.get()).for_each(CancellationToken::cancel);
+        lock(&self.threads).iter().for_each(Thread::unpark);
+    }
+
+    /// A place for a task's name, before it is spawned.
+    pub(crate) fn reserve(&self, name: Cow<'static, str>) -> u32 {
+        let mut tasks = lock(&self.tasks);
+        let task = Some(Task { name, abort: None });
+        match tasks.free.pop() {
+            Some(place) => {
+                tasks.places[place as usize] = task;
+                place
+            }
+            None => {
+                tasks.places.push(task);
+                (tasks.places.len() - 1) as u32
+            }
+        }
+    }
+
+    /// The task was spawned: how to abort it, unless it is over already.
+    pub(crate) fn spawned(&self, place: u32, name: &str, abort: AbortHandle) {
+        let mut tasks = lock(&self.tasks);
+        if let Some(Some(task)) = tasks.places.get_mut(place as usize)
+            && task.name == name
+            && task.abort.is_none()
+        {
+            task.abort = Some(abort.clone());
+        }
+        drop(tasks);
+        // An abort that came between the two did not see the handle.
+        if self.aborted.load(Ordering::SeqCst) {
+            abort.abort();
+        }
+    }
+
+    /// The task is over: its name.
+    pub(crate) fn gone(&self, place: u32) -> Option<Cow<'static, str>> {
+        let mut tasks = lock(&self.tasks);
+        let task = tasks.places.get_mut(place as usize)?.take();
+        tasks.free.push(place);
+        drop(tasks);
+        task.map(|task| task.name)
+    }
+
+    pub(crate) fn abort_tasks(&self) {
+        self.aborted.store(true, Ordering::SeqCst);
+        let handles: Vec<AbortHandle> = lock(&self.tasks).places.iter().flatten().filter_map(|task| task.abort.clone()).collect();
+        handles.iter().for_each(AbortHandle::abort);
+    }
+
+    /// The name of a live task, unless the list is being changed right now.
+    pub(crate) fn name(&self, place: u32) -> Option<String> {
+        let tasks = unless_busy(&self.tasks)?;
+        tasks.places.get(place as usize)?.as_ref().map(|task| task.name.to_string())
+    }
+
+    pub(crate) fn set_progress(&self, text: String) {
+        let previous = lock(&self.progress).replace(text);
+        drop(previous);
+    }
+    pub(crate) fn progress(&self) -> Option<String> {
+        unless_busy(&self.progress)?.clone()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        Counts { drained: read(&self.drained), handed_back: read(&self.handed_back), lost: read(&self.lost) }
+    }
+
+    /// This thread is to be woken when a token fires.
+    pub(crate) fn add_thread(&self) {
+        lock(&self.threads).push(std::thread::current());
+    }
+
+    pub(crate) fn raise_bound(&self, bound: Duration) {
+        self.bound.fetch_max(crate::span::nanos(bound), Ordering::AcqRel);
+    }
+    pub(crate) fn bound(&self) -> Duration {
+        Duration::from_nanos(self.bound.load(Ordering::Acquire))
+    }
+}
+
+/// The conductor's look: it does not wait, not even for a lock that only our own few lines hold.
+fn unless_busy<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
