@@ -14,38 +14,39 @@ use std::time::Duration;
 use tokio::runtime::Handle as Runtime;
 use tokio::task::AbortHandle;
 
+type Open<T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send>>;
 type Ending = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 type Destroy<T> = Box<dyn FnOnce(Arc<T>) -> Ending + Send>;
 
 /// A resource about to be opened; await it. See [`App::resource`].
 #[must_use = "a resource is opened when this is awaited"]
-pub struct Opening<T, Fut> {
+pub struct Opening<T> {
     app: App,
     name: String,
-    open: Fut,
+    open: Open<T>,
     budget: Option<Duration>,
     destroy: Option<Destroy<T>>,
 }
 
-impl<T, Fut> fmt::Debug for Opening<T, Fut> {
+impl<T> fmt::Debug for Opening<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opening").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl<T: Send + Sync + 'static, Fut> Opening<T, Fut> {
-    pub(super) fn new(app: App, name: String, open: Fut) -> Opening<T, Fut> {
+impl<T: Send + Sync + 'static> Opening<T> {
+    pub(super) fn new(app: App, name: String, open: Open<T>) -> Opening<T> {
         Opening { app, name, open, budget: None, destroy: None }
     }
 
     /// Time for its destruction, leases included. Explicit, so never shortened. Default 1 s, which may be.
-    pub fn budget(mut self, budget: Duration) -> Opening<T, Fut> {
+    pub fn budget(mut self, budget: Duration) -> Opening<T> {
         self.budget = Some(budget);
         self
     }
 
     /// How it is destroyed, once all leases are back. Default: dropped. Runs as a task on the runtime; an error or panic is reported.
-    pub fn destroy_with<D, End>(mut self, destroy: D) -> Opening<T, Fut>
+    pub fn destroy_with<D, End>(mut self, destroy: D) -> Opening<T>
     where
         D: FnOnce(Arc<T>) -> End + Send + 'static,
         End: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -55,12 +56,7 @@ impl<T: Send + Sync + 'static, Fut> Opening<T, Fut> {
     }
 }
 
-impl<T, E, Fut> IntoFuture for Opening<T, Fut>
-where
-    T: Send + Sync + 'static,
-    E: Into<anyhow::Error>,
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
-{
+impl<T: Send + Sync + 'static> IntoFuture for Opening<T> {
     type Output = anyhow::Result<Resource<T>>;
     type IntoFuture = Pin<Box<dyn Future<Output = anyhow::Result<Resource<T>>> + Send>>;
 
@@ -78,7 +74,7 @@ where
                 registered.resources.len() - 1
             };
             // Registered first: should this be interrupted, the report says "not created".
-            let opened = open.await.map_err(Into::into);
+            let opened = open.await;
             let (value, error) = match opened {
                 Ok(value) => (Some(value), None),
                 Err(error) => (None, Some(error)),

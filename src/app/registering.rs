@@ -95,13 +95,13 @@ impl App {
     /// # let _ = file; Ok(())
     /// # }
     /// ```
-    pub fn resource<T, E, Fut>(&self, name: impl Into<String>, open: Fut) -> Opening<T, Fut>
+    pub fn resource<T, E, Fut>(&self, name: impl Into<String>, open: Fut) -> Opening<T>
     where
         T: Send + Sync + 'static,
         E: Into<anyhow::Error>,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        Opening::new(self.clone(), name.into(), open)
+        Opening::new(self.clone(), name.into(), Box::pin(async move { open.await.map_err(Into::into) }))
     }
 
     /// To say more about a component whose id is known.

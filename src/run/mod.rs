@@ -13,7 +13,6 @@
 //!   time linear in components and edges (timers add their heap).
 
 pub(crate) mod machine;
-mod rehearse;
 mod resources;
 mod single;
 mod start;
@@ -24,8 +23,6 @@ mod timers;
 
 #[cfg(test)]
 mod tests;
-
-pub use rehearse::{Case, Rehearsal};
 
 use crate::event::EventKind;
 use crate::outcome::Outcome;

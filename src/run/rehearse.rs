@@ -1,7 +1,0 @@
-//! stub
-/// x
-#[derive(Debug)]
-pub struct Case;
-/// x
-#[derive(Debug)]
-pub struct Rehearsal;
