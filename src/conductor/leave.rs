@@ -76,6 +76,7 @@ impl Conductor {
         self.voice.pass_on(&self.machine);
         let dropped = self.voice.herald.dropped + self.voice.printer.dropped();
         let mut raw = Raw::take(&mut self.machine, now, std::mem::take(&mut self.extras));
+        self.voice.start_afresh();
         raw.blocked_at_end = blocked_at_end;
         raw.dropped_events = dropped;
         let report = Arc::new(Report::new(raw));
@@ -113,6 +114,13 @@ impl Conductor {
         if let Some(done) = self.ending.done.take() {
             let _ = done.send(report.clone());
         }
+    }
+
+    /// This thread panicked, which is a defect of winddown: whoever waits must not wait for ever.
+    pub(super) fn broken(&mut self, failure: &Failure) {
+        let name = self.machine.plan.app.clone();
+        let problem = format!("winddown's own thread panicked, which is a defect, please report it: {}", failure.text);
+        self.publish(&Arc::new(Report::refused(name, vec![problem])));
     }
 
     fn time_to_write(&self) -> Duration {

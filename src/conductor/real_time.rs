@@ -43,7 +43,9 @@ pub(crate) fn start(app: &App, ownership: Ownership, runtime: Option<Runtime>) -
     conductor.ending.done = Some(done);
     shared.clock.begin(false);
     let body = move || {
-        conduct(&mut conductor, &inbox);
+        if let Err(failure) = crate::scope::caught(|| conduct(&mut conductor, &inbox)) {
+            conductor.broken(&failure);
+        }
         // Only now: until here signals are ours.
         drop(ears);
     };

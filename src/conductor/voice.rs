@@ -40,6 +40,11 @@ impl Voice {
         self.say(format_args!("{who} has blocked a runtime worker in `{task}` for {}; others wait behind it", Show(held)));
     }
 
+    /// The report has taken the notes over.
+    pub(super) fn start_afresh(&mut self) {
+        (self.printed, self.announced) = (0, 0);
+    }
+
     /// Passes on what the machine has noted since the last time.
     pub(super) fn pass_on(&mut self, machine: &Machine) {
         while self.printed < machine.notes.len() {
@@ -70,6 +75,13 @@ impl Voice {
             EventKind::SignalReceived { signal, effect } => format!("{signal}: {effect}"),
             EventKind::ComponentEnded { outcome } => outcome.name().to_owned(),
             EventKind::DestroyEnded { outcome } => outcome.name().to_owned(),
+            EventKind::CancelBegan => "its time is over; cancelling".to_owned(),
+            EventKind::AbortBegan => "did not heed the cancel; dropping its futures".to_owned(),
+            EventKind::StartEnded { error: Some(error) } => format!("did not start: {error}"),
+            EventKind::SetUpEnded { error: Some(error) } => format!("set-up failed: {error}"),
+            EventKind::TaskEnded { task, error: Some(error) } => format!("`{task}` failed: {error}"),
+            EventKind::LeaseOutlived { holder } => format!("still leased by {holder}, waiting for it"),
+            EventKind::RestartScheduled { .. } => detail(event.kind()),
             kind => format!("{} {}", kind.name().replace('_', " "), detail(kind)),
         };
         format!("{}: {subject}{text}\n", self.app)
