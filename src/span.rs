@@ -78,7 +78,7 @@ impl fmt::Display for Show {
             write!(f, "{s} s")
         } else {
             let s = self.0.as_secs();
-            if s % 60 == 0 { write!(f, "{} min", s / 60) } else { write!(f, "{} min {} s", s / 60, s % 60) }
+            if s.is_multiple_of(60) { write!(f, "{} min", s / 60) } else { write!(f, "{} min {} s", s / 60, s % 60) }
         }
     }
 }

@@ -32,7 +32,7 @@ impl<'a> Added<'a> {
 
     /// Another name than its own.
     pub fn named(self, name: impl Into<String>) -> Added<'a> {
-        self.say(|c| c.name = name.into())
+        self.say(|c| c.name = name.into().into())
     }
 
     /// Another phase than its own.

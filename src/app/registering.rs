@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 impl App {
     /// Registers a component.
     pub fn add(&self, component: impl Lifecycle) -> Added<'_> {
-        let spec = Spec { name: component.name(), phase: component.phase(), declares_ready: component.declares_ready(), ..Spec::default() };
+        let spec = Spec { name: component.name().into(), phase: component.phase(), declares_ready: component.declares_ready(), ..Spec::default() };
         self.register(spec, Body::Component(Home::new(Box::new(component))))
     }
 
@@ -36,7 +36,7 @@ impl App {
         F: FnOnce(RunCx) -> Fut + Send + 'static,
         Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        let spec = Spec { name: name.into(), once_only: true, ..Spec::default() };
+        let spec = Spec { name: name.into().into(), once_only: true, ..Spec::default() };
         self.register(spec, Body::Task(Box::new(FnTask(task))))
     }
 
@@ -124,7 +124,7 @@ impl App {
         let index = registered.registry.components.len() as u32;
         if registered.sealed {
             drop(registered);
-            self.inner.shared.send(Message::TooLate { name: spec.name });
+            self.inner.shared.send(Message::TooLate { name: spec.name.to_string() });
             return Added { app: self, id: ComponentId { app, index: u32::MAX }, refused: true };
         }
         registered.registry.components.push(spec);

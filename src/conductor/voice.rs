@@ -4,10 +4,8 @@ use super::herald::{Herald, detail, is_bad};
 use super::printer::Printer;
 use super::step::Conductor;
 use crate::event::{Event, EventKind};
-use crate::report;
 use crate::run::machine::{Machine, Stage};
 use crate::run::table::Life;
-use crate::run::{Note, What};
 use crate::span::{Moment, Show};
 use std::time::Duration;
 
@@ -47,25 +45,22 @@ impl Voice {
 
     /// Passes on what the machine has noted since the last time.
     pub(super) fn pass_on(&mut self, machine: &Machine) {
-        while self.printed < machine.notes.len() {
-            let note = &machine.notes[self.printed];
+        let timeline = &machine.timeline;
+        while self.printed < timeline.len() {
+            let index = self.printed;
             self.printed += 1;
-            if !self.printer.is_on() || !worth_a_line(machine, note) {
-                continue;
+            if self.printer.is_on() && worth_a_line(machine, &timeline.kind(index)) {
+                let line = self.line(&timeline.event(&machine.plan, index));
+                self.printer.print(line);
             }
-            let event = report::event(&machine.plan, note);
-            let line = self.line(&event);
-            self.printer.print(line);
         }
-        if !self.may_announce || self.announced == machine.notes.len() {
+        if !self.may_announce {
             return;
         }
         if self.herald.listens() {
-            for note in &machine.notes[self.announced..] {
-                self.herald.tell(report::event(&machine.plan, note));
-            }
+            (self.announced..timeline.len()).for_each(|index| self.herald.tell(timeline.event(&machine.plan, index)));
         }
-        self.announced = machine.notes.len();
+        self.announced = timeline.len();
     }
 
     fn line(&self, event: &Event) -> String {
@@ -88,16 +83,13 @@ impl Voice {
     }
 }
 
-fn worth_a_line(machine: &Machine, note: &Note) -> bool {
-    match &note.what {
-        What::ComponentEnded(outcome) => *outcome >= crate::Outcome::Failed || machine.plan.components.len() <= CHATTY,
-        What::Rich(kind) => match &**kind {
-            EventKind::ShutdownBegan { .. } | EventKind::SignalReceived { .. } => true,
-            // Has its own line.
-            EventKind::WorkerBlocked { .. } => false,
-            kind => is_bad(kind),
-        },
-        _ => false,
+fn worth_a_line(machine: &Machine, kind: &EventKind) -> bool {
+    match kind {
+        EventKind::ComponentEnded { outcome } => *outcome >= crate::Outcome::Failed || machine.plan.components.len() <= CHATTY,
+        EventKind::ShutdownBegan { .. } | EventKind::SignalReceived { .. } => true,
+        // Has its own line.
+        EventKind::WorkerBlocked { .. } => false,
+        kind => is_bad(kind),
     }
 }
 

@@ -3,12 +3,11 @@
 use super::budget;
 use super::graph::Graph;
 use super::spec::{Dependency, Registry, Spec, Use};
-use super::{Plan, Planned, PlannedResource};
+use super::{Plan, Planned, PlannedResource, Rare};
 use crate::error::Problem;
 use crate::policy::Policy;
 use crate::span::MAX_SPAN;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Blame words and subjects hold a component's number in 23 bits.
@@ -33,7 +32,7 @@ pub(super) fn check(mut registry: Registry) -> Result<Plan, Vec<Problem>> {
     let graph = match Graph::new(&phases, &with_phases) {
         Ok(graph) => graph,
         Err(cycles) => {
-            let name = |n: &u32| registry.components.get(*n as usize).map(|c| c.name.clone());
+            let name = |n: &u32| registry.components.get(*n as usize).map(|c| c.name.to_string());
             problems.extend(cycles.iter().map(|path| Problem::Cycle { path: path.iter().filter_map(name).collect() }));
             return Err(problems);
         }
@@ -45,7 +44,7 @@ pub(super) fn check(mut registry: Registry) -> Result<Plan, Vec<Problem>> {
     let mut lists = Lists::new(after, uses);
     let settings = registry.settings.clone();
     let specs = std::mem::take(&mut registry.components);
-    let components = specs.into_iter().enumerate().map(|(index, spec)| planned(spec, index as u32, &settings, &mut lists)).collect();
+    let components = specs.into_iter().enumerate().map(|(index, spec)| planned(spec, index as u32, &mut lists)).collect();
     let mut plan = Plan { app: registry.app, settings, components, resources, graph, factor: 1.0 };
     fits(&plan)?;
     plan.factor = plan.fit(plan.settings.grace);
@@ -62,7 +61,7 @@ fn fits(plan: &Plan) -> Result<(), Vec<Problem>> {
         if let Err(chain) = budget::fit(&plan.graph, |n| plan.slot(n), plan.resource_slots(), room) {
             let mut names: Vec<String> = budget::path(&plan.graph, |n| plan.slot(n), plan.resource_slots(), 0.0)
                 .into_iter()
-                .filter(|&n| plan.components[n as usize].explicit_stop)
+                .filter(|&n| plan.components[n as usize].explicit_stop().is_some())
                 .map(|n| plan.components[n as usize].name.to_string())
                 .collect();
             names.extend(plan.resources.iter().rev().filter(|r| r.explicit).map(|r| r.name.to_string()));
@@ -101,33 +100,29 @@ impl Lists {
     }
 }
 
-fn take(pairs: &mut std::iter::Peekable<std::vec::IntoIter<(u32, u32)>>, index: u32) -> Option<Box<[u32]>> {
-    let mut found = Vec::new();
-    while let Some((_, target)) = pairs.next_if(|(component, _)| *component == index) {
-        found.push(target);
-    }
-    (!found.is_empty()).then(|| found.into())
+fn take(pairs: &mut std::iter::Peekable<std::vec::IntoIter<(u32, u32)>>, index: u32) -> Box<[u32]> {
+    std::iter::from_fn(|| pairs.next_if(|(component, _)| *component == index)).map(|(_, target)| target).collect()
 }
 
-fn planned(spec: Spec, index: u32, settings: &super::spec::Settings, lists: &mut Lists) -> Planned {
-    let waits = (spec.cancel_wait.is_some() || spec.abort_wait.is_some())
-        .then(|| Box::new((spec.cancel_wait.unwrap_or(settings.cancel_wait), spec.abort_wait.unwrap_or(settings.abort_wait))));
-    let typical = (spec.typical_start.is_some() || spec.typical_stop.is_some())
-        .then(|| Box::new((spec.typical_start.unwrap_or_default(), spec.typical_stop.unwrap_or_default())));
+fn planned(spec: Spec, index: u32, lists: &mut Lists) -> Planned {
+    let rare = Rare {
+        start_budget: spec.start_budget,
+        stop_budget: spec.stop_budget,
+        cancel_wait: spec.cancel_wait,
+        abort_wait: spec.abort_wait,
+        policy: spec.policy,
+        uses: take(&mut lists.uses, index),
+        after: take(&mut lists.after, index),
+        typical_start: spec.typical_start.unwrap_or_default(),
+        typical_stop: spec.typical_stop.unwrap_or_default(),
+    };
     Planned {
-        name: Arc::from(spec.name),
+        name: spec.name,
         phase: spec.phase,
-        explicit_stop: spec.stop_budget.is_some(),
         on_demand: spec.on_demand,
         once_only: spec.once_only,
         declares_ready: spec.declares_ready,
-        start_budget: spec.start_budget.unwrap_or(settings.start_budget),
-        stop_budget: spec.stop_budget.unwrap_or(settings.stop_budget),
-        waits,
-        policy: (spec.policy != Policy::ShutDown).then(|| Box::new(spec.policy)),
-        uses: take(&mut lists.uses, index),
-        after: take(&mut lists.after, index),
-        typical,
+        rare: (rare != Rare::default()).then(|| Box::new(rare)),
     }
 }
 
@@ -158,20 +153,20 @@ fn dependencies(registry: &Registry, names: &HashMap<&str, u32>, problems: &mut 
                     Dependency::Id(id) => format!("component #{} of another app", id.index),
                     Dependency::Name(name) => name.clone(),
                 };
-                problems.push(Problem::UnknownDependency { component: spec.name.clone(), dependency });
+                problems.push(Problem::UnknownDependency { component: spec.name.to_string(), dependency });
                 continue;
             };
             let other = &registry.components[target as usize];
             if other.phase > spec.phase {
                 problems.push(Problem::AgainstPhases {
-                    component: spec.name.clone(),
+                    component: spec.name.to_string(),
                     phase: spec.phase.get(),
-                    dependency: other.name.clone(),
+                    dependency: other.name.to_string(),
                     dependency_phase: other.phase.get(),
                 });
             }
             if other.on_demand && !spec.on_demand {
-                problems.push(Problem::NotStartedAutomatically { component: spec.name.clone(), dependency: other.name.clone() });
+                problems.push(Problem::NotStartedAutomatically { component: spec.name.to_string(), dependency: other.name.to_string() });
             }
             found.push((index, target));
         }
@@ -190,7 +185,7 @@ fn uses(registry: &Registry, names: &HashMap<&str, u32>, problems: &mut Vec<Prob
             match (target, used) {
                 (Some(target), _) => found.push((index, target)),
                 (None, Use::Id(_, resource) | Use::Name(resource)) => {
-                    problems.push(Problem::UnknownResource { component: spec.name.clone(), resource: resource.clone() });
+                    problems.push(Problem::UnknownResource { component: spec.name.to_string(), resource: resource.clone() });
                 }
             }
         }
@@ -230,10 +225,10 @@ fn policies(registry: &Registry, problems: &mut Vec<Problem>) {
     for c in &registry.components {
         let Policy::Restart(restart) = &c.policy else { continue };
         if c.once_only {
-            problems.push(Problem::NotRestartable { component: c.name.clone() });
+            problems.push(Problem::NotRestartable { component: c.name.to_string() });
         }
         if restart.window.is_zero() || restart.first.is_zero() || restart.cap < restart.first || restart.window > MAX_SPAN || restart.cap > MAX_SPAN {
-            problems.push(Problem::InvalidRestart { component: c.name.clone() });
+            problems.push(Problem::InvalidRestart { component: c.name.to_string() });
         }
     }
 }

@@ -43,24 +43,31 @@ pub struct Plan {
     pub(crate) factor: f64,
 }
 
-/// One component of a plan. Kept small: there may be a hundred thousand.
+/// One component of a plan. Kept small: there may be a hundred thousand, most of which say nothing out of the ordinary.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) name: Arc<str>,
     pub(crate) phase: Phase,
-    pub(crate) explicit_stop: bool,
     pub(crate) on_demand: bool,
     pub(crate) once_only: bool,
     pub(crate) declares_ready: bool,
-    pub(crate) start_budget: Duration,
-    pub(crate) stop_budget: Duration,
-    /// Cancel wait and abort wait.
-    pub(crate) waits: Option<Box<(Duration, Duration)>>,
-    pub(crate) policy: Option<Box<Policy>>,
-    pub(crate) uses: Option<Box<[u32]>>,
-    pub(crate) after: Option<Box<[u32]>>,
-    /// Typical start and stop, for rehearsals.
-    pub(crate) typical: Option<Box<(Duration, Duration)>>,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What only some components say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rare {
+    pub(crate) start_budget: Option<Duration>,
+    /// Explicit.
+    pub(crate) stop_budget: Option<Duration>,
+    pub(crate) cancel_wait: Option<Duration>,
+    pub(crate) abort_wait: Option<Duration>,
+    pub(crate) policy: Policy,
+    pub(crate) uses: Box<[u32]>,
+    pub(crate) after: Box<[u32]>,
+    /// For rehearsals.
+    pub(crate) typical_start: Duration,
+    pub(crate) typical_stop: Duration,
 }
 
 /// One resource of a plan.
@@ -126,7 +133,8 @@ impl Plan {
 
     /// The stop budget that a component can count on if all before it use up theirs; `None` if there is no such component.
     pub fn stop_budget(&self, component: &str) -> Option<Duration> {
-        self.components.iter().find(|c| &*c.name == component).map(|c| c.granted(self.factor))
+        let id = self.components.iter().position(|c| &*c.name == component)?;
+        Some(self.granted(id as u32, self.factor))
     }
 
     fn chain_names(&self, factor: f64) -> Vec<&str> {
@@ -138,14 +146,28 @@ impl Plan {
         let Some(component) = self.components.get(node as usize) else { return Slot::default() };
         let (cancel, abort) = self.waits(node);
         let waits = nanos(cancel).saturating_add(nanos(abort));
-        let stop = nanos(component.stop_budget);
-        if component.explicit_stop { Slot { hard: stop, soft: waits } } else { Slot { hard: 0, soft: stop.saturating_add(waits) } }
+        match component.explicit_stop() {
+            Some(stop) => Slot { hard: nanos(stop), soft: waits },
+            None => Slot { hard: 0, soft: nanos(self.settings.stop_budget).saturating_add(waits) },
+        }
     }
 
     /// A component's full cancel wait and abort wait.
     pub(crate) fn waits(&self, component: u32) -> (Duration, Duration) {
-        let own = self.components[component as usize].waits.as_deref().copied();
-        own.unwrap_or((self.settings.cancel_wait, self.settings.abort_wait))
+        let rare = self.components[component as usize].rare.as_deref();
+        let cancel = rare.and_then(|r| r.cancel_wait).unwrap_or(self.settings.cancel_wait);
+        (cancel, rare.and_then(|r| r.abort_wait).unwrap_or(self.settings.abort_wait))
+    }
+
+    /// A component's stop budget under a factor.
+    pub(crate) fn granted(&self, component: u32, factor: f64) -> Duration {
+        let explicit = self.components[component as usize].explicit_stop();
+        explicit.unwrap_or_else(|| budget::shrink(self.settings.stop_budget, factor))
+    }
+
+    pub(crate) fn start_budget(&self, component: u32) -> Duration {
+        let rare = self.components[component as usize].rare.as_deref();
+        rare.and_then(|r| r.start_budget).unwrap_or(self.settings.start_budget)
     }
 
     pub(crate) fn resource_slots(&self) -> Slot {
@@ -162,16 +184,20 @@ impl Plan {
 impl Planned {
     pub(crate) fn policy(&self) -> &Policy {
         const DEFAULT: &Policy = &Policy::ShutDown;
-        self.policy.as_deref().unwrap_or(DEFAULT)
+        self.rare.as_deref().map_or(DEFAULT, |r| &r.policy)
     }
-    /// Its stop budget under a factor.
-    pub(crate) fn granted(&self, factor: f64) -> Duration {
-        if self.explicit_stop { self.stop_budget } else { budget::shrink(self.stop_budget, factor) }
+    /// Its own stop budget, if it said one.
+    pub(crate) fn explicit_stop(&self) -> Option<Duration> {
+        self.rare.as_deref()?.stop_budget
     }
     pub(crate) fn uses(&self) -> &[u32] {
-        self.uses.as_deref().unwrap_or_default()
+        self.rare.as_deref().map_or(&[], |r| &r.uses)
     }
     pub(crate) fn after(&self) -> &[u32] {
-        self.after.as_deref().unwrap_or_default()
+        self.rare.as_deref().map_or(&[], |r| &r.after)
+    }
+    /// Typical start and stop.
+    pub(crate) fn typical(&self) -> (Duration, Duration) {
+        self.rare.as_deref().map_or_else(Default::default, |r| (r.typical_start, r.typical_stop))
     }
 }

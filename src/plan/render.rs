@@ -97,9 +97,9 @@ impl fmt::Display for Plan {
                     f,
                     "  {:width$}  start {}, stop {}{} + {} + {}",
                     component.name,
-                    Show(component.start_budget),
-                    Show(component.granted(self.factor)),
-                    if component.explicit_stop { " (explicit)" } else { "" },
+                    Show(self.start_budget(c as u32)),
+                    Show(self.granted(c as u32, self.factor)),
+                    if component.explicit_stop().is_some() { " (explicit)" } else { "" },
                     Show(shrunk(cancel)),
                     Show(shrunk(abort)),
                 )?;

@@ -4,6 +4,7 @@ use crate::id::{ComponentId, ResourceId};
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::reason::{Profile, ReasonKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a whole app. The defaults are the documented ones of [`App`](crate::App).
@@ -62,7 +63,7 @@ pub(crate) enum Use {
 /// One component as registered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spec {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) phase: Phase,
     pub(crate) after: Vec<Dependency>,
     pub(crate) uses: Vec<Use>,

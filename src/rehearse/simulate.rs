@@ -85,8 +85,13 @@ impl Simulation {
         self.fault.filter(|(who, at, _)| *who == id && *at == place).map(|(_, _, fault)| fault)
     }
 
+    /// Does it end when its token fires?
+    fn obeys(&self, id: u32, place: Where) -> bool {
+        !matches!(self.fault_of(id, place), Some(Fault::IgnoresCancel | Fault::Blocks))
+    }
+
     fn typical(&self, id: u32) -> (Duration, Duration) {
-        self.plan.components[id as usize].typical.as_deref().copied().unwrap_or_default()
+        self.plan.components[id as usize].typical()
     }
 
     fn act(&mut self, now: Moment, action: &Action) {
@@ -101,17 +106,9 @@ impl Simulation {
                     Some(Fault::Hangs | Fault::IgnoresCancel | Fault::Blocks) => {}
                 }
             }
-            Action::Interrupt { id } => {
-                if !matches!(self.fault_of(id, Where::Start), Some(Fault::IgnoresCancel | Fault::Blocks)) {
-                    self.empty(now, id);
-                }
-            }
+            Action::Interrupt { id } if self.obeys(id, Where::Start) => self.empty(now, id),
             Action::AskStop { id, .. } => self.ask(now, id),
-            Action::Cancel { id, .. } => {
-                if !matches!(self.fault_of(id, Where::Stop), Some(Fault::IgnoresCancel | Fault::Blocks)) {
-                    self.empty(now, id);
-                }
-            }
+            Action::Cancel { id, .. } if self.obeys(id, Where::Stop) => self.empty(now, id),
             Action::Abort { id } | Action::AbortNow { id } => {
                 let blocks = [Where::Start, Where::Stop].into_iter().any(|place| self.fault_of(id, place) == Some(Fault::Blocks));
                 if !blocks {

@@ -5,8 +5,8 @@ use crate::event::Event;
 use crate::outcome::ResourceOutcome;
 use crate::plan::Plan;
 use crate::reason::Trigger;
+use crate::run::Timeline;
 use crate::run::machine::{Comp, Cut, Machine};
-use crate::run::{Note, Subject};
 use crate::scope::Counts;
 use crate::span::Moment;
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ pub(crate) struct Raw {
     pub(crate) comps: Vec<Comp>,
     pub(crate) restarts: HashMap<u32, u32>,
     pub(crate) extras: HashMap<u32, Extras>,
-    pub(crate) notes: Vec<Note>,
+    pub(crate) timeline: Timeline,
     pub(crate) trigger: Option<Trigger>,
     pub(crate) cut: Option<Cut>,
     pub(crate) set_up_abandoned: bool,
@@ -70,7 +70,7 @@ impl Raw {
             comps: std::mem::take(&mut machine.comps),
             restarts,
             extras,
-            notes: std::mem::take(&mut machine.notes),
+            timeline: std::mem::take(&mut machine.timeline),
             trigger,
             cut: machine.cut,
             set_up_abandoned: machine.set_up_abandoned,
@@ -97,7 +97,7 @@ impl Raw {
             comps: Vec::new(),
             restarts: HashMap::new(),
             extras: HashMap::new(),
-            notes: Vec::new(),
+            timeline: Timeline::default(),
             trigger: None,
             cut: None,
             set_up_abandoned: false,
@@ -141,16 +141,6 @@ impl Raw {
     }
 
     pub(super) fn events(&self) -> Vec<Event> {
-        self.notes.iter().map(|note| event(&self.plan, note)).collect()
+        (0..self.timeline.len()).map(|index| self.timeline.event(&self.plan, index)).collect()
     }
-}
-
-/// A note with its names.
-pub(crate) fn event(plan: &Plan, note: &Note) -> Event {
-    let subject = match note.subject {
-        Subject::Run => None,
-        Subject::Component(id) => plan.components.get(id as usize).map(|c| c.name.clone()),
-        Subject::Resource(id) => plan.resources.get(id as usize).map(|r| r.name.clone()),
-    };
-    Event { at: note.at.since_start(), subject, kind: note.what.kind() }
 }

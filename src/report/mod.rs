@@ -7,7 +7,7 @@ mod json;
 mod text;
 mod verdict;
 
-pub(crate) use build::{Blocked, Extras, Raw, event};
+pub(crate) use build::{Blocked, Extras, Raw};
 pub use json::SCHEMA;
 pub(crate) use text::Style;
 

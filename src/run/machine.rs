@@ -5,7 +5,7 @@ use super::stop::Shutdown;
 use super::supervise::Supervision;
 use super::table::{Happening, Life, Move, Verdict, judge};
 use super::timers::Timers;
-use super::{Action, Cause, Failure, Input, Note, Refusal, Subject, Ticket, What};
+use super::{Action, Cause, Failure, Input, Refusal, Subject, Ticket, Timeline};
 use crate::event::EventKind;
 use crate::outcome::{Outcome, Rung};
 use crate::plan::Plan;
@@ -70,7 +70,7 @@ pub(crate) struct Machine {
     pub(crate) comps: Vec<Comp>,
     pub(crate) freeing: Freeing,
     pub(crate) shutdown: Option<Box<Shutdown>>,
-    pub(crate) notes: Vec<Note>,
+    pub(crate) timeline: Timeline,
     /// Pairs that the table calls illegal, named; a defect of the driver.
     pub(crate) illegal: Vec<String>,
     /// The plan was refused after set-up had run: nothing starts, what was opened is destroyed.
@@ -116,7 +116,7 @@ impl Machine {
             comps: Vec::new(),
             freeing: Freeing::default(),
             shutdown: None,
-            notes: Vec::new(),
+            timeline: Timeline::default(),
             illegal: Vec::new(),
             refused: None,
             set_up_abandoned: false,
@@ -138,7 +138,12 @@ impl Machine {
 
     /// The next action to carry out.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() && self.actions.capacity() > 4096 {
+            // A wave of a hundred thousand is over: its memory goes back.
+            self.actions = VecDeque::new();
+        }
+        action
     }
 
     /// When [`handle_timeout`](Machine::handle_timeout) must be called at the latest.
@@ -328,11 +333,7 @@ impl Machine {
     }
 
     pub(crate) fn note(&mut self, at: Moment, subject: Subject, kind: EventKind) {
-        self.notes.push(Note { at, subject, what: What::Rich(Box::new(kind)) });
-    }
-
-    pub(super) fn note_plain(&mut self, at: Moment, id: u32, what: What) {
-        self.notes.push(Note { at, subject: Subject::Component(id), what });
+        self.timeline.push(at, subject, kind);
     }
 
     /// Keeps the first error's text and the worst outcome.

@@ -19,12 +19,14 @@ mod start;
 mod stop;
 mod supervise;
 pub(crate) mod table;
+mod timeline;
 mod timers;
 
 #[cfg(test)]
 mod tests;
 
-use crate::event::EventKind;
+pub(crate) use timeline::{Subject, Timeline};
+
 use crate::outcome::Outcome;
 use crate::reason::ReasonKind;
 use crate::span::Moment;
@@ -126,46 +128,6 @@ pub(crate) enum Action {
 pub(crate) enum Refusal {
     NotNow { what: String, why: String },
     Unknown,
-}
-
-/// Whom a note is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
-    Run,
-    Component(u32),
-    Resource(u32),
-}
-
-/// One entry of the timeline, compact: there may be several for each of a hundred thousand components.
-#[derive(Clone, Debug)]
-pub(crate) struct Note {
-    pub(crate) at: Moment,
-    pub(crate) subject: Subject,
-    pub(crate) what: What,
-}
-
-/// The frequent kinds unboxed.
-#[derive(Clone, Debug)]
-pub(crate) enum What {
-    StartBegan,
-    Started,
-    StopBegan(u64),
-    StopReturned,
-    ComponentEnded(Outcome),
-    Rich(Box<EventKind>),
-}
-
-impl What {
-    pub(crate) fn kind(&self) -> EventKind {
-        match self {
-            What::StartBegan => EventKind::StartBegan,
-            What::Started => EventKind::StartEnded { error: None },
-            What::StopBegan(budget) => EventKind::StopBegan { budget: Duration::from_nanos(*budget) },
-            What::StopReturned => EventKind::StopReturned,
-            What::ComponentEnded(outcome) => EventKind::ComponentEnded { outcome: *outcome },
-            What::Rich(kind) => (**kind).clone(),
-        }
-    }
 }
 
 /// What a shutdown was caused by, before names are known.

@@ -4,7 +4,7 @@ use super::machine::{Comp, Machine, Stage};
 use super::stop::Shutdown;
 use super::table::{Happening, Life};
 use super::timers::Timers;
-use super::{Action, Cause, Failure, Subject, What};
+use super::{Action, Cause, Failure, Subject};
 use crate::event::EventKind;
 use crate::outcome::{Outcome, Rung};
 use crate::plan::Plan;
@@ -120,7 +120,7 @@ impl Machine {
         self.start_wait = (0..plan.graph.nodes() as u32).map(|node| plan.graph.before.of(node).iter().filter(holds).count() as u32).collect();
         self.not_running = plan.components.iter().filter(|c| !c.on_demand).count() as u32;
         // Two notes a component for its start, two for its stop.
-        self.notes.reserve(2 * n + 16);
+        self.timeline.reserve(2 * n + 16);
         self.plan = plan;
         self.stage = Stage::Starting;
         if let Some(cause) = self.early.take() {
@@ -159,7 +159,7 @@ impl Machine {
     }
 
     pub(super) fn start(&mut self, now: Moment, id: u32) {
-        let budget = self.plan.components[id as usize].start_budget;
+        let budget = self.plan.start_budget(id);
         let comp = &mut self.comps[id as usize];
         comp.life = Life::Starting;
         comp.epoch = comp.epoch.wrapping_add(1);
@@ -170,7 +170,7 @@ impl Machine {
         let epoch = comp.epoch;
         let deadline = now.plus(budget);
         self.timers.set(id, deadline);
-        self.note_plain(now, id, What::StartBegan);
+        self.note(now, Subject::Component(id), EventKind::StartBegan);
         self.actions.push_back(Action::Start { id, epoch, deadline });
     }
 
@@ -202,7 +202,7 @@ impl Machine {
         let first = !std::mem::replace(&mut comp.ran, true);
         let finished = comp.finished;
         self.timers.clear(id);
-        self.note_plain(now, id, What::Started);
+        self.note(now, Subject::Component(id), EventKind::StartEnded { error: None });
         self.answer(id, Ok(()));
         if first && !self.plan.components[id as usize].on_demand {
             self.not_running -= 1;
@@ -227,7 +227,7 @@ impl Machine {
     /// A start that failed, panicked or is late (`failure` is `None`).
     pub(super) fn fail_start(&mut self, now: Moment, id: u32, failure: Option<Failure>) {
         let planned = &self.plan.components[id as usize];
-        let failure = failure.unwrap_or_else(|| Failure::error(format!("start took longer than {}", Show(planned.start_budget))));
+        let failure = failure.unwrap_or_else(|| Failure::error(format!("start took longer than {}", Show(self.plan.start_budget(id)))));
         let on_demand = planned.on_demand;
         self.note(now, Subject::Component(id), EventKind::StartEnded { error: Some(failure.text.clone()) });
         if self.comps[id as usize].ran && self.may_restart(id) {

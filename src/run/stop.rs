@@ -2,13 +2,13 @@
 
 use super::machine::{Cut, Machine, Stage};
 use super::table::{Happening, Life};
-use super::{Action, Cause, Failure, Subject, What};
+use super::{Action, Cause, Failure, Subject};
 use crate::event::EventKind;
 use crate::outcome::{Outcome, Rung};
 use crate::plan::Plan;
 use crate::plan::budget::{Reserve, Slot, chains, shrink, tail};
 use crate::reason::{ReasonKind, Trigger};
-use crate::span::{Moment, nanos};
+use crate::span::Moment;
 use std::time::Duration;
 
 /// After a second signal, whoever was not yet asked gets this much at most (T8).
@@ -108,7 +108,7 @@ impl Machine {
         if !delay.is_zero() && self.comps.iter().any(|c| c.life == Life::Running) {
             shutdown.drain_until = now.plus(delay).min(shutdown.tail);
         }
-        self.notes.reserve(2 * self.comps.len());
+        self.timeline.reserve(2 * self.comps.len());
         let was_terminal: Vec<u32> = (0..self.comps.len() as u32).filter(|&id| self.terminal(id)).collect();
         self.not_terminal = (self.comps.len() - was_terminal.len()) as u32;
         // Barriers above which nothing is: they are free from the first.
@@ -179,7 +179,6 @@ impl Machine {
     /// Its turn: the slot it gets depends on the time that is left now (T2, T3).
     pub(super) fn ask(&mut self, now: Moment, id: u32) {
         let plan = self.plan.clone();
-        let planned = &plan.components[id as usize];
         let mut factor = 1.0;
         let mut hurried = false;
         if let Some(shutdown) = &mut self.shutdown {
@@ -194,7 +193,7 @@ impl Machine {
                 factor = reserve.factor(&plan.graph, slots, plan.resource_slots(), id, left);
             }
         }
-        let mut budget = planned.granted(factor);
+        let mut budget = plan.granted(id, factor);
         if hurried {
             budget = budget.min(HURRIED);
         }
@@ -205,7 +204,7 @@ impl Machine {
         comp.factor = factor as f32;
         comp.stop_began = now;
         self.timers.set(id, deadline);
-        self.note_plain(now, id, What::StopBegan(nanos(deadline.since(now))));
+        self.note(now, Subject::Component(id), EventKind::StopBegan { budget: deadline.since(now) });
         self.actions.push_back(Action::AskStop { id, deadline });
     }
 
@@ -228,7 +227,7 @@ impl Machine {
 
     pub(super) fn stop_returned(&mut self, now: Moment, id: u32, failure: Option<Failure>) {
         self.blemish(id, failure);
-        self.note_plain(now, id, What::StopReturned);
+        self.note(now, Subject::Component(id), EventKind::StopReturned);
     }
 
     /// One rung higher (T5): cancel, abort, abandon.
@@ -360,7 +359,7 @@ impl Machine {
         }
         let outcome = comp.outcome;
         if comp.start_began != Moment::NEVER {
-            self.note_plain(now, id, What::ComponentEnded(outcome));
+            self.note(now, Subject::Component(id), EventKind::ComponentEnded { outcome });
         }
         self.actions.push_back(Action::Ended { id, abandoned });
         self.answer(id, Ok(()));

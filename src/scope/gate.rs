@@ -25,6 +25,8 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 enum Waiters {
     Few(Option<(u32, Waiter)>),
+    // Boxed: every component has a gate, few have many waiters.
+    #[allow(clippy::box_collection)]
     Many(Box<BTreeMap<u32, Waiter>>),
 }
 
