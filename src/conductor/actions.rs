@@ -104,7 +104,7 @@ impl Conductor {
         // When only this one is stopped it may be started again.
         let keep = shutdown.is_none();
         let slot = &mut self.slots[id as usize];
-        let Some(scope) = slot.scope.clone() else { return };
+        let Some(scope) = &slot.scope else { return };
         scope.set_deadline(deadline);
         scope.fire(STOPPING);
         if let (Body::Component(home), Some(runtime)) = (&slot.body, self.inner.shared.runtime.get()) {
@@ -180,9 +180,9 @@ impl Conductor {
         (!holders.is_empty()).then_some(Input::Leased { id, holders })
     }
 
-    fn answer(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
+    fn answer(&mut self, ticket: Ticket, result: Result<(), Box<Refusal>>) {
         if let Some(reply) = self.tickets.remove(&ticket) {
-            let result = result.map_err(|refusal| match refusal {
+            let result = result.map_err(|refusal| match *refusal {
                 Refusal::NotNow { what, why } => Error::not_now(what, why),
                 Refusal::Unknown => Error::unknown_component(),
             });

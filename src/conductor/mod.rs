@@ -26,6 +26,8 @@ mod watch;
 
 pub(crate) use leave::{exit_now, taken};
 pub(crate) use real_time::{Ended, start};
-pub(crate) use step::{Conductor, Ownership};
+#[cfg(feature = "testkit")]
+pub(crate) use step::Conductor;
+pub(crate) use step::Ownership;
 #[cfg(feature = "testkit")]
 pub(crate) use virtual_time::conduct;

@@ -302,7 +302,7 @@ impl Machine {
     fn turn_away(&mut self, input: Input) {
         if let Input::StartOne { ticket, .. } | Input::StopOne { ticket, .. } = input {
             let refusal = Refusal::NotNow { what: "starting or stopping a component".into(), why: "the run is over".into() };
-            self.actions.push_back(Action::Answer { ticket, result: Err(refusal) });
+            self.actions.push_back(Action::Answer { ticket, result: Err(Box::new(refusal)) });
         }
     }
 

@@ -116,7 +116,7 @@ pub(crate) enum Action {
     /// Leave it alone.
     Leak { id: u32 },
     /// Answer who asked for one component.
-    Answer { ticket: Ticket, result: Result<(), Refusal> },
+    Answer { ticket: Ticket, result: Result<(), Box<Refusal>> },
     /// All is terminal: make the report.
     Finish,
     /// A third signal: make the report and leave the process.

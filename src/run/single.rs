@@ -94,7 +94,7 @@ impl Machine {
     }
 
     fn reply(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
-        self.actions.push_back(super::Action::Answer { ticket, result });
+        self.actions.push_back(super::Action::Answer { ticket, result: result.map_err(Box::new) });
     }
 
     /// Tells who asked for a start that it did not succeed.

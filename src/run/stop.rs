@@ -346,7 +346,9 @@ impl Machine {
     }
 
     fn terminated(&mut self, now: Moment, id: u32, abandoned: bool) {
-        self.holding.remove(&id);
+        if !self.holding.is_empty() {
+            self.holding.remove(&id);
+        }
         self.timers.clear(id);
         let comp = &mut self.comps[id as usize];
         comp.life = Life::Ended;

@@ -105,6 +105,10 @@ impl Machine {
 
     /// Answers whoever asked for one component.
     pub(super) fn answer(&mut self, id: u32, result: Result<(), super::Refusal>) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        let result = result.map_err(Box::new);
         for ticket in self.tickets.remove(&id).unwrap_or_default() {
             self.actions.push_back(Action::Answer { ticket, result: result.clone() });
         }

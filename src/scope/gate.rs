@@ -21,25 +21,14 @@ pub(crate) struct Gate {
     waiters: Mutex<Waiters>,
 }
 
-/// One waiter is the rule, and costs no allocation.
-#[derive(Debug)]
+/// One waiter is the rule, and costs no allocation. Flat, and the many boxed: there is a gate for each of many thousand components.
+#[derive(Debug, Default)]
 enum Waiters {
-    Few(Option<(u32, Waiter)>),
-    // Boxed: every component has a gate, few have many waiters.
+    #[default]
+    None,
+    One(u32, u8, Waker),
     #[allow(clippy::box_collection)]
-    Many(Box<BTreeMap<u32, Waiter>>),
-}
-
-#[derive(Debug)]
-struct Waiter {
-    mask: u8,
-    waker: Waker,
-}
-
-impl Default for Waiters {
-    fn default() -> Waiters {
-        Waiters::Few(None)
-    }
+    Many(Box<BTreeMap<u32, (u8, Waker)>>),
 }
 
 impl Gate {
@@ -54,8 +43,9 @@ impl Gate {
         self.flags.fetch_or(flag, Ordering::SeqCst);
         let due = self.lock().take_due(flag);
         match due {
-            Waiters::Few(one) => one.into_iter().for_each(|(_, waiter)| waiter.waker.wake()),
-            Waiters::Many(all) => all.into_values().for_each(|waiter| waiter.waker.wake()),
+            Waiters::None => {}
+            Waiters::One(_, _, waker) => waker.wake(),
+            Waiters::Many(all) => all.into_values().for_each(|(_, waker)| waker.wake()),
         }
     }
 
@@ -65,8 +55,8 @@ impl Gate {
             return Poll::Ready(());
         }
         let key = *key.get_or_insert_with(|| self.next_key.fetch_add(1, Ordering::Relaxed));
-        let waiter = Waiter { mask: flag, waker: cx.waker().clone() };
-        let previous = self.lock().insert(key, waiter);
+        let waker = cx.waker().clone();
+        let previous = self.lock().insert(key, flag, waker);
         drop(previous);
         if self.flags.load(Ordering::SeqCst) & flag != 0 { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -83,37 +73,41 @@ impl Gate {
 }
 
 impl Waiters {
-    fn insert(&mut self, key: u32, waiter: Waiter) -> Option<Waiter> {
-        match self {
-            Waiters::Few(one) => match one.take() {
-                Some((k, first)) if k != key => {
-                    *self = Waiters::Many(Box::new(BTreeMap::from([(k, first), (key, waiter)])));
-                    None
-                }
-                previous => {
-                    *one = Some((key, waiter));
-                    previous.map(|(_, w)| w)
-                }
-            },
-            Waiters::Many(all) => all.insert(key, waiter),
+    /// Puts a waiter in; gives back the waker that it had before.
+    fn insert(&mut self, key: u32, mask: u8, waker: Waker) -> Option<Waker> {
+        match std::mem::take(self) {
+            Waiters::None => *self = Waiters::One(key, mask, waker),
+            Waiters::One(k, _, previous) if k == key => {
+                *self = Waiters::One(key, mask, waker);
+                return Some(previous);
+            }
+            Waiters::One(k, m, first) => *self = Waiters::Many(Box::new(BTreeMap::from([(k, (m, first)), (key, (mask, waker))]))),
+            Waiters::Many(mut all) => {
+                let previous = all.insert(key, (mask, waker));
+                *self = Waiters::Many(all);
+                return previous.map(|(_, waker)| waker);
+            }
         }
+        None
     }
 
-    fn remove(&mut self, key: u32) -> Option<Waiter> {
+    fn remove(&mut self, key: u32) -> Option<Waker> {
         match self {
-            Waiters::Few(one) => one.take_if(|(k, _)| *k == key).map(|(_, w)| w),
-            Waiters::Many(all) => all.remove(&key),
+            Waiters::One(k, ..) if *k == key => match std::mem::take(self) {
+                Waiters::One(_, _, waker) => Some(waker),
+                _ => None,
+            },
+            Waiters::Many(all) => all.remove(&key).map(|(_, waker)| waker),
+            Waiters::None | Waiters::One(..) => None,
         }
     }
 
     /// Takes out all that wait for one of these flags.
     fn take_due(&mut self, flag: u8) -> Waiters {
         match self {
-            Waiters::Few(one) => Waiters::Few(one.take_if(|(_, w)| w.mask & flag != 0)),
-            Waiters::Many(all) => {
-                let due = all.extract_if(.., |_, w| w.mask & flag != 0).collect();
-                Waiters::Many(Box::new(due))
-            }
+            Waiters::One(_, mask, _) if *mask & flag != 0 => std::mem::take(self),
+            Waiters::Many(all) => Waiters::Many(Box::new(all.extract_if(.., |_, (mask, _)| *mask & flag != 0).collect())),
+            Waiters::None | Waiters::One(..) => Waiters::None,
         }
     }
 }
