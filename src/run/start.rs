@@ -204,16 +204,17 @@ impl Machine {
         self.timers.clear(id);
         self.note(now, Subject::Component(id), EventKind::StartEnded { error: None });
         self.answer(id, Ok(()));
-        if first && !self.plan.components[id as usize].on_demand {
+        if finished {
+            // First, so that nothing is started on top of it if this is the end (S4).
+            self.supervise(now, id, None);
+        }
+        if first && !self.plan.components[id as usize].on_demand && self.shutdown.is_none() {
             self.not_running -= 1;
             let plan = self.plan.clone();
             let mut ready = Vec::new();
             self.count_down(&plan, id, &mut ready);
             self.activate(now, ready);
             self.check_all_running(now);
-        }
-        if finished {
-            self.supervise(now, id, None);
         }
     }
 
