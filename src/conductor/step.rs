@@ -201,11 +201,11 @@ impl Conductor {
 
     /// Looks for blocked workers, and says once a second who is waited for.
     pub(crate) fn tick(&mut self, now: Moment) {
-        let Some(watch) = &mut self.watch else { return };
-        if watch.next <= now {
-            let found = watch.look(now, &self.inner.shared);
-            found.into_iter().for_each(|found| self.report_blocked(now, found));
-        }
+        let Some(mut watch) = self.watch.take() else { return };
+        let found =
+            if watch.next <= now { watch.look(now, &self.inner.shared, |place| self.task_name(place.subject, place.task)) } else { Vec::new() };
+        self.watch = Some(watch);
+        found.into_iter().for_each(|found| self.report_blocked(now, found));
         self.say_waiting(now);
         self.voice.pass_on(&self.machine);
     }
@@ -218,18 +218,18 @@ impl Conductor {
     }
 
     fn report_blocked(&mut self, now: Moment, found: Found) {
-        let (place, since) = match &found {
-            Found::Warn { place, since } | Found::Record { place, since } | Found::Freed { place, since, .. } => (*place, *since),
-        };
-        let (who, task) = (self.who(place.subject), self.task_name(place.subject, place.task));
-        let subject = self.subject(place.subject);
         match found {
-            Found::Warn { .. } => {
+            Found::Warn { place, task, since } => {
+                let subject = self.subject(place.subject);
+                let who = self.who(place.subject);
                 self.voice.warn_blocked(&who, &task, now.since(since));
                 self.machine.note(now, subject, EventKind::WorkerBlocked { task: task.into(), since: since.since_start() });
             }
-            Found::Record { .. } => self.keep_longest(subject, Blocked { task, since, lasted: now.since(since) }),
-            Found::Freed { lasted, .. } => {
+            Found::Record { place, task, since } => {
+                self.keep_longest(self.subject(place.subject), Blocked { task, since, lasted: now.since(since) });
+            }
+            Found::Freed { place, task, since, lasted } => {
+                let subject = self.subject(place.subject);
                 self.keep_longest(subject, Blocked { task: task.clone(), since, lasted });
                 self.machine.note(now, subject, EventKind::WorkerFreed { task: task.into(), lasted });
             }

@@ -25,22 +25,24 @@ pub(super) struct Watch {
     warned: HashMap<Place, Moment>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     word: u64,
     since: Moment,
     recorded: bool,
+    /// The task's name, asked for while it is blocked: once it is over nobody knows it.
+    task: Option<String>,
 }
 
 /// What a look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Blocked for some 20 ms.
-    Warn { place: Place, since: Moment },
+    Warn { place: Place, task: String, since: Moment },
     /// Blocked for 100 ms; said once.
-    Record { place: Place, since: Moment },
+    Record { place: Place, task: String, since: Moment },
     /// Recorded, and free again.
-    Freed { place: Place, since: Moment, lasted: Duration },
+    Freed { place: Place, task: String, since: Moment, lasted: Duration },
 }
 
 impl Watch {
@@ -49,13 +51,13 @@ impl Watch {
     }
 
     /// One look.
-    pub(super) fn look(&mut self, now: Moment, shared: &Arc<Shared>) -> Vec<Found> {
+    pub(super) fn look(&mut self, now: Moment, shared: &Arc<Shared>, name: impl Fn(Place) -> String) -> Vec<Found> {
         self.next = now.plus(PERIOD);
         if blame::slot_count().is_some_and(|count| count != self.slots.len())
             && let Some(slots) = blame::slots()
         {
             self.slots = slots;
-            self.seen.resize(self.slots.len(), Seen { word: 0, since: now, recorded: false });
+            self.seen.resize(self.slots.len(), Seen { word: 0, since: now, recorded: false, task: None });
         }
         let mut found = Vec::new();
         let mut blocked = false;
@@ -63,9 +65,10 @@ impl Watch {
             let word = slot.word();
             if word != seen.word {
                 if let (true, Some(place)) = (seen.recorded, Place::of(seen.word)) {
-                    found.push(Found::Freed { place, since: seen.since, lasted: now.since(seen.since) });
+                    let task = seen.task.take().unwrap_or_default();
+                    found.push(Found::Freed { place, task, since: seen.since, lasted: now.since(seen.since) });
                 }
-                *seen = Seen { word, since: now, recorded: false };
+                *seen = Seen { word, since: now, recorded: false, task: None };
                 continue;
             }
             let Some(place) = Place::of(word) else { continue };
@@ -77,15 +80,16 @@ impl Watch {
             if place.subject == OUTSIDE {
                 continue;
             }
+            let task = seen.task.get_or_insert_with(|| name(place)).clone();
             if self.warned.get(&place).is_none_or(|&at| now.since(at) > WARN_AGAIN) {
                 // Tasks come and go: what was warned about long ago is forgotten.
                 self.warned.retain(|_, at| now.since(*at) <= WARN_AGAIN);
                 self.warned.insert(place, now);
-                found.push(Found::Warn { place, since: seen.since });
+                found.push(Found::Warn { place, task: task.clone(), since: seen.since });
             }
             if held >= RECORDED && !seen.recorded {
                 seen.recorded = true;
-                found.push(Found::Record { place, since: seen.since });
+                found.push(Found::Record { place, task, since: seen.since });
             }
         }
         if blocked {

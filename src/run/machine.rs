@@ -51,6 +51,8 @@ pub(crate) struct Comp {
     pub(super) finished: bool,
     /// It has run at least once.
     pub(super) ran: bool,
+    /// How its work ended, as long as no restart has cured that.
+    pub(super) uncured: Outcome,
     pub(crate) epoch: u32,
     /// The factor of T2 at its ask, for the waits that follow.
     pub(super) factor: f32,

@@ -22,6 +22,7 @@ impl Comp {
             ready: false,
             finished: false,
             ran: false,
+            uncured: Outcome::NotStarted,
             epoch: 0,
             factor: 1.0,
             start_began: Moment::NEVER,
@@ -199,6 +200,7 @@ impl Machine {
         }
         comp.life = Life::Running;
         comp.start_ended = now;
+        comp.uncured = Outcome::NotStarted;
         let first = !std::mem::replace(&mut comp.ran, true);
         let finished = comp.finished;
         self.timers.clear(id);
@@ -231,6 +233,8 @@ impl Machine {
         let failure = failure.unwrap_or_else(|| Failure::error(format!("start took longer than {}", Show(self.plan.start_budget(id)))));
         let on_demand = planned.on_demand;
         self.note(now, Subject::Component(id), EventKind::StartEnded { error: Some(failure.text.clone()) });
+        // Who asked for it is told, also when it will be tried again.
+        self.refuse(id, "the start failed", &failure.text);
         if self.comps[id as usize].ran && self.may_restart(id) {
             self.supervise(now, id, Some(failure));
             return;
@@ -240,8 +244,7 @@ impl Machine {
         self.blemish(id, Some(failure));
         self.clear_scope(now, id, Life::Undoing);
         if on_demand {
-            // Who asked for it is told; the rest of the program goes on.
-            self.refuse(id, "the start failed", &detail);
+            // The rest of the program goes on.
             return;
         }
         let kind = if again { ReasonKind::ComponentFailed } else { ReasonKind::StartFailed };
@@ -250,11 +253,6 @@ impl Machine {
 
     /// A shutdown began while it was starting.
     pub(super) fn undo(&mut self, now: Moment, id: u32) {
-        let comp = &mut self.comps[id as usize];
-        if comp.ran {
-            // It was being restarted: its failure was not cured.
-            comp.outcome = comp.outcome.max(Outcome::Failed);
-        }
         let text = "interrupted by the shutdown";
         self.refuse(id, "the start was taken back", text);
         self.note(now, Subject::Component(id), EventKind::StartEnded { error: Some(text.into()) });

@@ -109,13 +109,9 @@ impl Machine {
             shutdown.drain_until = now.plus(delay).min(shutdown.tail);
         }
         self.timeline.reserve(2 * self.comps.len());
-        let was_terminal: Vec<u32> = (0..self.comps.len() as u32).filter(|&id| self.terminal(id)).collect();
-        self.not_terminal = (self.comps.len() - was_terminal.len()) as u32;
-        // Barriers above which nothing is: they are free from the first.
-        let mut free: Vec<u32> = plan.graph.order.iter().copied().filter(|&n| plan.graph.behind.of(n).is_empty()).collect();
-        for id in was_terminal {
-            self.pass_down(&plan, id, &mut free);
-        }
+        self.not_terminal = self.comps.iter().filter(|c| c.life != Life::Ended).count() as u32;
+        // What has nothing behind it is free from the first.
+        let free: Vec<u32> = plan.graph.order.iter().copied().filter(|&n| plan.graph.behind.of(n).is_empty()).collect();
         self.visit(now, free);
         for id in 0..self.comps.len() as u32 {
             if matches!(self.comps[id as usize].life, Life::Undoing | Life::Clearing) {
@@ -144,11 +140,11 @@ impl Machine {
         }
     }
 
-    /// Nodes all of whose successors are terminal: barriers pass it on, running components are asked (I1).
+    /// Nodes all of whose successors, direct or not, are terminal: barriers and what is terminal pass it on, running components are asked (I1).
     fn visit(&mut self, now: Moment, mut free: Vec<u32>) {
         let plan = self.plan.clone();
         while let Some(node) = free.pop() {
-            if plan.graph.is_barrier(node) {
+            if plan.graph.is_barrier(node) || self.terminal(node) {
                 self.pass_down(&plan, node, &mut free);
             } else if self.comps[node as usize].life == Life::Running && !self.draining() {
                 self.happen(now, node, Happening::Ask, None);
@@ -302,13 +298,12 @@ impl Machine {
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.hurried = true;
         }
-        for id in 0..self.comps.len() as u32 {
-            let life = self.comps[id as usize].life;
-            // Force waits for a critical section, also this one (T11).
-            if matches!(life, Life::Stopping | Life::Undoing) && !self.holding.contains(&id) {
-                self.timers.clear(id);
-                self.happen(now, id, Happening::Escalate, None);
-            }
+        // Force waits for a critical section, also this one (T11). Who is asked because another is given up here keeps its time.
+        let up = |id: &u32| matches!(self.comps[*id as usize].life, Life::Stopping | Life::Undoing) && !self.holding.contains(id);
+        let live: Vec<u32> = (0..self.comps.len() as u32).filter(up).collect();
+        for id in live {
+            self.timers.clear(id);
+            self.happen(now, id, Happening::Escalate, None);
         }
         if draining {
             self.end_drain(now);
@@ -322,8 +317,8 @@ impl Machine {
             (Life::Stopping, Rung::Cancel) => Outcome::Cancelled,
             (Life::Stopping, Rung::Abort | Rung::Abandon) => Outcome::Aborted,
             (Life::Stopping, _) => Outcome::Stopped,
-            (Life::BackingOff, _) => Outcome::Failed,
-            _ => Outcome::NotStarted,
+            // It was being restarted, or never ran.
+            _ => comp.uncured,
         };
         if comp.life != Life::Stopping {
             comp.rung = Rung::None;
@@ -365,13 +360,13 @@ impl Machine {
         }
         self.actions.push_back(Action::Ended { id, abandoned });
         self.answer(id, Ok(()));
-        let ordered = self.shutdown.as_ref().is_some_and(|s| !s.wait.is_empty());
-        if ordered && self.cut.is_none() {
+        let wait = self.shutdown.as_ref().and_then(|s| s.wait.get(id as usize)).copied();
+        if let (Some(wait), None) = (wait, self.cut) {
             self.not_terminal -= 1;
-            let plan = self.plan.clone();
-            let mut free = Vec::new();
-            self.pass_down(&plan, id, &mut free);
-            self.visit(now, free);
+            // Terminal out of its turn, with something behind it that runs: it passes that on when its turn comes.
+            if wait == 0 {
+                self.visit(now, vec![id]);
+            }
             self.check_all_terminal(now);
         }
     }

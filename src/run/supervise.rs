@@ -71,6 +71,7 @@ impl Machine {
         history.pause = jittered(pause, random).min(restart.cap);
         history.recent.push_back(now);
         history.restarts += 1;
+        comp.uncured = failure.as_ref().map_or(Outcome::Finished, Failure::outcome);
         // A failure that a restart cures keeps its text and loses nothing else.
         if let Some(failure) = failure {
             comp.error.get_or_insert(failure.text);
