@@ -123,7 +123,7 @@ impl Raw {
                 rung: comp.rung,
                 start: self.interval(comp.start_began, comp.start_ended),
                 stop: self.interval(comp.stop_began, comp.stop_ended),
-                error: comp.error.clone(),
+                error: comp.error().cloned(),
                 restarts: self.restarts.get(&id).copied().unwrap_or(0),
                 drained: extras.counts.drained,
                 handed_back: extras.counts.handed_back,

@@ -60,8 +60,8 @@ pub(crate) struct Comp {
     pub(crate) start_ended: Moment,
     pub(crate) stop_began: Moment,
     pub(crate) stop_ended: Moment,
-    pub(crate) error: Option<Arc<str>>,
-    pub(super) supervision: Option<Box<Supervision>>,
+    /// Only of components with a history worth the room.
+    pub(super) history: Option<Box<Supervision>>,
 }
 
 /// The machine.
@@ -343,7 +343,7 @@ impl Machine {
         if let Some(failure) = failure {
             let comp = &mut self.comps[id as usize];
             comp.outcome = comp.outcome.max(failure.outcome());
-            comp.error.get_or_insert(failure.text);
+            comp.remember(failure.text);
         }
     }
 

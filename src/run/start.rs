@@ -29,8 +29,7 @@ impl Comp {
             start_ended: Moment::NEVER,
             stop_began: Moment::NEVER,
             stop_ended: Moment::NEVER,
-            error: None,
-            supervision: None,
+            history: None,
         }
     }
 }
@@ -223,6 +222,8 @@ impl Machine {
     fn check_all_running(&mut self, now: Moment) {
         if self.stage == Stage::Starting && self.not_running == 0 && self.shutdown.is_none() {
             self.stage = Stage::Running;
+            // Every first start has happened; later ones ask their dependencies themselves.
+            self.start_wait = Vec::new();
             self.note(now, Subject::Run, EventKind::Ready);
         }
     }

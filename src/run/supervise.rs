@@ -1,6 +1,6 @@
 //! Supervision (R1): what happens when work ends though nobody asked.
 
-use super::machine::Machine;
+use super::machine::{Comp, Machine};
 use super::table::Life;
 use super::{Action, Cause, Failure, Subject};
 use crate::event::EventKind;
@@ -9,15 +9,29 @@ use crate::policy::{Policy, Restart};
 use crate::reason::ReasonKind;
 use crate::span::Moment;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// What is remembered of a component that may be restarted.
+/// What is remembered of a component that failed.
 #[derive(Debug, Default)]
 pub(crate) struct Supervision {
     /// When it was restarted lately; older ones than the window are forgotten.
     recent: VecDeque<Moment>,
+    /// The first error's or panic's text.
+    error: Option<Arc<str>>,
     pub(crate) restarts: u32,
     pause: Duration,
+}
+
+impl Comp {
+    /// The first text is the one that is told.
+    pub(super) fn remember(&mut self, text: Arc<str>) {
+        self.history.get_or_insert_default().error.get_or_insert(text);
+    }
+
+    pub(crate) fn error(&self) -> Option<&Arc<str>> {
+        self.history.as_ref()?.error.as_ref()
+    }
 }
 
 impl Machine {
@@ -31,7 +45,7 @@ impl Machine {
         match plan.components[id as usize].policy() {
             Policy::Ignore => {
                 if let Some(failure) = failure {
-                    self.comps[id as usize].error.get_or_insert(failure.text);
+                    self.comps[id as usize].remember(failure.text);
                 }
             }
             Policy::Restart(restart) if self.shutdown.is_none() => self.restart_or_give_up(now, id, restart, failure),
@@ -59,7 +73,7 @@ impl Machine {
     fn restart_or_give_up(&mut self, now: Moment, id: u32, restart: &Restart, failure: Option<Failure>) {
         let random = self.next_random();
         let comp = &mut self.comps[id as usize];
-        let history = comp.supervision.get_or_insert_default();
+        let history = comp.history.get_or_insert_default();
         while history.recent.front().is_some_and(|&at| now.since(at) > restart.window) {
             history.recent.pop_front();
         }
@@ -74,7 +88,7 @@ impl Machine {
         comp.uncured = failure.as_ref().map_or(Outcome::Finished, Failure::outcome);
         // A failure that a restart cures keeps its text and loses nothing else.
         if let Some(failure) = failure {
-            comp.error.get_or_insert(failure.text);
+            comp.remember(failure.text);
         }
         self.clear_scope(now, id, Life::Clearing);
     }
@@ -84,7 +98,7 @@ impl Machine {
         let comp = &mut self.comps[id as usize];
         comp.life = Life::BackingOff;
         comp.rung = Rung::None;
-        let history = comp.supervision.get_or_insert_default();
+        let history = comp.history.get_or_insert_default();
         let (pause, restart) = (history.pause, history.restarts);
         self.timers.set(id, now.plus(pause));
         self.note(now, Subject::Component(id), EventKind::RestartScheduled { pause, restart });
@@ -92,7 +106,7 @@ impl Machine {
 
     /// How often it was started again.
     pub(crate) fn restarts(&self, id: u32) -> u32 {
-        self.comps[id as usize].supervision.as_ref().map_or(0, |s| s.restarts)
+        self.comps[id as usize].history.as_ref().map_or(0, |s| s.restarts)
     }
 
     /// splitmix64: jitter needs to differ between processes, not to be unpredictable.
