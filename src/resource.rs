@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::id::ResourceId;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -74,6 +75,42 @@ impl<T: Send + Sync + 'static> Resource<T> {
     /// When its destruction has begun; [`Error::is_resource_gone`] is true.
     pub fn lease(&self, holder: impl AsRef<str>) -> Result<Lease<T>, Error> {
         self.cell.lease(holder.as_ref())
+    }
+}
+
+/// Drops of components that never came to run, or are kept for later: under way on the runtime. What they own may hold a resource.
+#[derive(Debug, Default)]
+pub(crate) struct Graveyard {
+    open: AtomicUsize,
+    closed: Notify,
+}
+
+/// One of them.
+pub(crate) struct Burial(Arc<Graveyard>);
+
+impl Graveyard {
+    pub(crate) fn enter(this: &Arc<Graveyard>) -> Burial {
+        this.open.fetch_add(1, Ordering::AcqRel);
+        Burial(this.clone())
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn wait(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.open.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            closed.await;
+        }
+    }
+}
+
+impl Drop for Burial {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.closed.notify_waiters();
+        }
     }
 }
 

@@ -32,12 +32,14 @@ impl<'a> Added<'a> {
 
     /// Another name than its own.
     pub fn named(self, name: impl Into<String>) -> Added<'a> {
-        self.say(|c| c.name = name.into().into())
+        let name: String = name.into();
+        self.say(|c| c.name = name.into())
     }
 
     /// Another phase than its own.
     pub fn phase(self, phase: impl Into<Phase>) -> Added<'a> {
-        self.say(|c| c.phase = phase.into())
+        let phase = phase.into();
+        self.say(|c| c.phase = phase)
     }
 
     /// Starts after that one runs, and stops before it does. In another phase it may only be a lower one.
@@ -47,7 +49,8 @@ impl<'a> Added<'a> {
 
     /// The same by name, for what is read from files; looked up when the plan is made.
     pub fn after_named(self, dependency: impl Into<String>) -> Added<'a> {
-        self.say(|c| c.after.push(Dependency::Name(dependency.into())))
+        let dependency = dependency.into();
+        self.say(|c| c.after.push(Dependency::Name(dependency)))
     }
 
     /// It uses this resource: should it have to be abandoned, the resource is left alone instead of pulled from under it.
@@ -57,7 +60,8 @@ impl<'a> Added<'a> {
 
     /// The same by name.
     pub fn uses_named(self, resource: impl Into<String>) -> Added<'a> {
-        self.say(|c| c.uses.push(Use::Name(resource.into())))
+        let resource = resource.into();
+        self.say(|c| c.uses.push(Use::Name(resource)))
     }
 
     /// Time for its start. Default: [`App::start_budget`].

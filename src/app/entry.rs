@@ -95,9 +95,10 @@ impl App {
     }
 
     pub(crate) fn refuse(&self, error: &Error) -> Arc<Report> {
-        let name = self.inner().registered().registry.app.clone();
-        let report = Report::refused(name, error.lines());
-        if let Some(path) = &self.inner().registered().options.report_to {
+        let report = Report::refused(self.inner().name.clone(), error.lines());
+        let path = self.inner().registered().options.report_to.clone();
+        // The report of the run that there was stays.
+        if let Some(path) = path.filter(|_| !error.is_already_run()) {
             let _ = report.write_to(path);
         }
         Arc::new(report)

@@ -97,7 +97,7 @@ impl Guard {
             if let Ok(runtime) = Runtime::try_current() {
                 let _ = scope.shared.runtime.set(runtime);
             }
-            let place = scope.extra().reserve(name.into());
+            let place = scope.extra().reserve(name.into()).place;
             Named { scope, place }
         });
         Watched { future, named }
@@ -119,7 +119,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let (Some(scope), Some(ended)) = (&self.scope, &self.ended) {
-            self.app.handle().request_shutdown("the guard was dropped");
+            scope.shared.send(crate::scope::Message::GuardDropped);
             scope.leave();
             // So that afterwards signals really have their default action again. The conductor answers in microseconds.
             let _ = ended.wait_for(Duration::from_millis(500));

@@ -23,6 +23,7 @@ use crate::handle::Handle;
 use crate::lifecycle::Body;
 use crate::plan::Plan;
 use crate::plan::spec::Registry;
+use crate::resource::Graveyard;
 use crate::scope::{Scope, Shared};
 pub(crate) use settings::Options;
 use std::fmt;
@@ -68,6 +69,7 @@ pub struct App {
 
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) name: String,
     registered: Mutex<Registered>,
 }
 
@@ -99,8 +101,8 @@ pub(crate) struct ResourceEntry {
 pub(crate) trait Destroyable: Send {
     /// Who holds leases.
     fn holders(&self) -> Vec<Arc<str>>;
-    /// Waits for the leases, then destroys it. The scope must have been entered.
-    fn destroy(self: Box<Self>, scope: Arc<Scope>, runtime: &Runtime) -> AbortHandle;
+    /// Waits for what is still being dropped and for the leases, then destroys it. The scope must have been entered.
+    fn destroy(self: Box<Self>, scope: Arc<Scope>, runtime: &Runtime, graveyard: Arc<Graveyard>) -> AbortHandle;
     /// Never drops it.
     fn leak(self: Box<Self>);
 }
@@ -115,9 +117,10 @@ impl App {
     /// A new, empty app. An empty app may run: it waits for a signal.
     pub fn new(name: impl Into<String>) -> App {
         let shared = Shared::new();
-        let registry = Registry { app: name.into(), app_id: shared.app, ..Registry::default() };
+        let name = name.into();
+        let registry = Registry { app: name.clone(), app_id: shared.app, ..Registry::default() };
         let registered = Mutex::new(Registered { registry, ..Registered::default() });
-        App { inner: Arc::new(Inner { shared, registered }) }
+        App { inner: Arc::new(Inner { shared, name, registered }) }
     }
 
     /// A handle for any thread: to ask for shutdown, to wait for readiness or the report.

@@ -4,7 +4,7 @@ use super::{App, Destroyable, ResourceEntry};
 use crate::error::Error;
 use crate::id::ResourceId;
 use crate::plan::spec::ResourceSpec;
-use crate::resource::{Cell, Resource};
+use crate::resource::{Cell, Graveyard, Resource};
 use crate::scope::{Role, Scope, Wrapped};
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -106,9 +106,10 @@ impl<T: Send + Sync + 'static> Destroyable for Opened<T> {
         self.cell.holders()
     }
 
-    fn destroy(self: Box<Self>, scope: Arc<Scope>, runtime: &Runtime) -> AbortHandle {
+    fn destroy(self: Box<Self>, scope: Arc<Scope>, runtime: &Runtime, graveyard: Arc<Graveyard>) -> AbortHandle {
         let Opened { cell, destroy } = *self;
         let work = async move {
+            graveyard.wait().await;
             match (cell.take().await, destroy) {
                 (Some(value), Some(destroy)) => destroy(value).await,
                 (value, _) => {
@@ -121,6 +122,7 @@ impl<T: Send + Sync + 'static> Destroyable for Opened<T> {
     }
 
     fn leak(self: Box<Self>) {
-        std::mem::forget(self.cell);
+        // All of it: what the closure owns is the user's too.
+        std::mem::forget(self);
     }
 }

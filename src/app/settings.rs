@@ -103,7 +103,8 @@ impl App {
 
     /// Also writes the report as JSON to this file at the end, atomically, however the run ends.
     pub fn report_to(self, path: impl Into<PathBuf>) -> App {
-        self.set(|r| r.options.report_to = Some(path.into()))
+        let path = path.into();
+        self.set(|r| r.options.report_to = Some(path))
     }
 
     /// What one kind of reason changes about its shutdown; the last one said for a kind holds.
@@ -118,6 +119,10 @@ impl App {
         F: FnOnce(App) -> Fut + Send + 'static,
         Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        self.set(|r| r.set_up = Some(Box::new(move |app| Box::pin(setup(app)))))
+        let set_up: super::SetUp = Box::new(move |app| Box::pin(setup(app)));
+        // An earlier one is the user's to drop, so not under the lock.
+        let previous = self.inner.registered().set_up.replace(set_up);
+        drop(previous);
+        self
     }
 }

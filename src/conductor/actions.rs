@@ -4,11 +4,13 @@ use super::step::Conductor;
 use crate::error::Error;
 use crate::lifecycle::Body;
 use crate::reason::ReasonKind;
+use crate::resource::Graveyard;
 use crate::run::{Action, Failure, Input, Refusal, Ticket};
 use crate::scope::gate::{CANCELLED, STOPPING};
 use crate::scope::{RESOURCES, Role, Scope, Wrapped};
 use crate::span::Moment;
 use std::sync::Arc;
+use tokio::runtime::Handle as Runtime;
 use tokio::task::AbortHandle;
 
 impl Conductor {
@@ -20,6 +22,7 @@ impl Conductor {
             Action::Start { id, epoch, deadline } => return self.start_component(id, epoch, deadline),
             Action::Interrupt { id } => {
                 let scope = self.scope(id)?;
+                scope.set_deadline(now.plus(self.machine.cancel_wait(id)));
                 scope.fire(CANCELLED);
                 scope.seal();
             }
@@ -31,6 +34,7 @@ impl Conductor {
             }
             Action::Abort { id } => return self.abort_component(id, false),
             Action::AbortNow { id } => return self.abort_component(id, true),
+            Action::Discard { id } => self.discard(id),
             Action::Ended { id, abandoned } => self.component_ended(id, abandoned),
             Action::Destroy { id } => return self.destroy(id),
             Action::DropDestroy { .. } => self.destroying.take().iter().for_each(AbortHandle::abort),
@@ -64,11 +68,14 @@ impl Conductor {
 
     fn start_component(&mut self, id: u32, epoch: u32, deadline: Moment) -> Option<Input> {
         let shared = self.inner.shared.clone();
-        let scope = Scope::new(&shared, id, epoch, deadline);
+        let runtime = self.runtime().cloned();
+        // A task has no start, so no deadline for one.
+        let is_task = matches!(self.slots[id as usize].body, Body::Task(_) | Body::Program(_));
+        let scope = Scope::new(&shared, id, epoch, if is_task { Moment::NEVER } else { deadline });
         let slot = &mut self.slots[id as usize];
         let previous = slot.scope.replace(scope.clone());
         let failed = |text: &str| Some(Input::StartReturned { id, epoch, result: Err(Failure::error(text)) });
-        let answer = match (&mut slot.body, shared.runtime.get()) {
+        let answer = match (&mut slot.body, &runtime) {
             (Body::Component(home), Some(runtime)) => {
                 scope.enter();
                 let planned = &self.machine.plan.components[id as usize];
@@ -103,11 +110,15 @@ impl Conductor {
         let reason = shutdown.map_or(ReasonKind::Request, |s| s.cause.kind);
         // When only this one is stopped it may be started again.
         let keep = shutdown.is_none();
+        let runtime = match self.slots[id as usize].body {
+            Body::Component(_) => self.runtime().cloned(),
+            _ => None,
+        };
         let slot = &mut self.slots[id as usize];
         let Some(scope) = &slot.scope else { return };
         scope.set_deadline(deadline);
         scope.fire(STOPPING);
-        if let (Body::Component(home), Some(runtime)) = (&slot.body, self.inner.shared.runtime.get()) {
+        if let (Body::Component(home), Some(runtime)) = (&slot.body, &runtime) {
             scope.enter();
             slot.operation = Some(home.stop(scope.clone(), runtime, reason, keep));
         }
@@ -135,48 +146,78 @@ impl Conductor {
             }
             return;
         }
-        let scope = slot.scope.take();
-        let body = if again { None } else { Some(std::mem::replace(&mut slot.body, Body::Gone)) };
-        if let Some(scope) = &scope {
-            self.collect(id, scope);
+        if let Some(scope) = slot.scope.take() {
+            self.collect(id, &scope);
         }
-        match body {
-            // Never started, or its start was taken back: dropped like all that is the user's.
-            Some(Body::Component(home)) => {
+        // Stopped alone, it may be started again; at the begin of a shutdown it is discarded like the rest.
+        if !again {
+            self.discard(id);
+        }
+    }
+
+    /// Never started, or kept for another start: dropped like all that is the user's.
+    fn discard(&mut self, id: u32) {
+        match std::mem::replace(&mut self.slots[id as usize].body, Body::Gone) {
+            Body::Component(home) => {
                 if let Some(component) = home.take() {
                     self.drop_elsewhere(id, component);
                 }
             }
-            Some(Body::Task(task)) => self.drop_elsewhere(id, task),
-            Some(Body::Program(_) | Body::Gone) | None => {}
+            Body::Task(task) => self.drop_elsewhere(id, task),
+            Body::Program(_) | Body::Gone => {}
         }
     }
 
-    /// K1: a drop may be any code.
-    fn drop_elsewhere<T: Send + 'static>(&self, subject: u32, value: T) {
-        let shared = &self.inner.shared;
-        let Some(runtime) = shared.runtime.get() else {
-            // No runtime, so nothing was started; leaking is the only safe way.
+    /// K1: a drop may be any code. Resources wait for it.
+    pub(super) fn drop_elsewhere<T: Send + 'static>(&self, subject: u32, value: T) {
+        let Some(runtime) = self.runtime() else {
+            // Nowhere to run it: leaking is the only safe way.
             return std::mem::forget(value);
         };
-        let scope = Scope::new(shared, subject, u32::MAX, Moment::NEVER);
+        let scope = Scope::new(&self.inner.shared, subject, u32::MAX, Moment::NEVER);
         scope.enter();
+        let buried = Graveyard::enter(&self.graveyard);
         let work = async move {
             drop(value);
+            drop(buried);
             Ok(())
         };
         runtime.spawn(Wrapped::new(work, scope, Role::Drop));
     }
 
+    /// The runtime, unless it is gone: it would then drop what is spawned here and now, on this thread.
+    fn runtime(&self) -> Option<&Runtime> {
+        let runtime = self.inner.shared.runtime.get()?;
+        if !self.host_gone {
+            return Some(runtime);
+        }
+        let probe = Arc::new(());
+        let held = probe.clone();
+        let waits = Arc::new(tokio::sync::Notify::new());
+        let until = waits.clone();
+        // It cannot end before we have looked, except by being dropped.
+        runtime.spawn(async move {
+            until.notified().await;
+            drop(held);
+        });
+        let alive = Arc::strong_count(&probe) > 1;
+        waits.notify_one();
+        alive.then_some(runtime)
+    }
+
     fn destroy(&mut self, id: u32) -> Option<Input> {
-        let shared = &self.inner.shared;
-        let (Some(resource), Some(runtime)) = (self.resources.get_mut(id as usize).and_then(Option::take), shared.runtime.get()) else {
+        let Some(resource) = self.resources.get_mut(id as usize).and_then(Option::take) else {
             return Some(Input::ResourceEnded { id, result: Ok(()) });
         };
+        let Some(runtime) = self.runtime().cloned() else {
+            resource.leak();
+            return Some(Input::ResourceEnded { id, result: Err(Failure::error("its runtime is gone")) });
+        };
+        let shared = &self.inner.shared;
         let holders = resource.holders();
         let scope = Scope::new(shared, RESOURCES + id, 0, Moment::NEVER);
         scope.enter();
-        self.destroying = Some(resource.destroy(scope, runtime));
+        self.destroying = Some(resource.destroy(scope, &runtime, self.graveyard.clone()));
         (!holders.is_empty()).then_some(Input::Leased { id, holders })
     }
 

@@ -3,6 +3,7 @@
 //! Nothing here waits without a bound. Behind it all stands the net: a thread that leaves the process shortly after the last deadline, should
 //! even this hang.
 
+use super::signals::Ears;
 use super::step::{Conductor, Ownership};
 use crate::app::OnDeadline;
 use crate::outcome::Verdict;
@@ -23,6 +24,8 @@ const NET: Duration = Duration::from_millis(2);
 const WRITING: Duration = Duration::from_secs(2);
 const PRINTING: Duration = Duration::from_millis(200);
 /// Both, when somebody has signalled three times.
+/// A host has this long at least to take its report.
+const HAND_OVER: Duration = Duration::from_millis(50);
 const AT_ONCE: Duration = Duration::from_millis(15);
 
 /// What the end needs to know.
@@ -32,6 +35,10 @@ pub(crate) struct Ending {
     on_deadline: OnDeadline,
     report_to: Option<PathBuf>,
     real: bool,
+    /// Signals are heard while this is here.
+    pub(super) ears: Option<Ears>,
+    /// Until when a host that has not taken its report is waited for.
+    host_until: Moment,
     /// Who waits on a thread for the report.
     pub(super) done: Option<Sender<Arc<Report>>>,
     /// Who waits for it has it, or is gone.
@@ -43,7 +50,17 @@ pub(crate) struct Ending {
 impl Ending {
     pub(super) fn new(ownership: Ownership, options: &crate::app::Options, real: bool) -> Ending {
         let on_deadline = if real { options.on_deadline } else { OnDeadline::Return };
-        Ending { ownership, on_deadline, report_to: options.report_to.clone(), real, done: None, taken: false, net: None }
+        Ending {
+            ownership,
+            on_deadline,
+            report_to: options.report_to.clone(),
+            real,
+            ears: None,
+            host_until: Moment::NEVER,
+            done: None,
+            taken: false,
+            net: None,
+        }
     }
 }
 
@@ -74,7 +91,7 @@ impl Conductor {
     pub(super) fn finish(&mut self, now: Moment) {
         let blocked_at_end = self.blocked_at_end(now);
         self.voice.pass_on(&self.machine);
-        let dropped = self.voice.herald.dropped + self.voice.printer.dropped();
+        let dropped = self.voice.herald.dropped + self.voice.printer.dropped() + self.machine.timeline.dropped;
         let mut raw = Raw::take(&mut self.machine, now, std::mem::take(&mut self.extras));
         self.voice.start_afresh();
         raw.blocked_at_end = blocked_at_end;
@@ -108,7 +125,15 @@ impl Conductor {
             }
         }
         self.voice.herald.flush(bound.saturating_sub(began.elapsed()).min(PRINTING));
+        if self.ending.ownership != Ownership::Ours {
+            // Before anybody can go on: from now on signals have their default action again.
+            self.ending.ears = None;
+            self.ending.net = None;
+        }
         let shared = &self.inner.shared;
+        // Whoever gets it late is given a little time to take it.
+        let handed_over = shared.clock.now().plus(HAND_OVER);
+        self.ending.host_until = self.machine.shutdown.as_ref().map_or(handed_over, |s| s.deadline.max(handed_over));
         let _ = shared.report.set(report.clone());
         shared.advance(OVER);
         if let Some(done) = self.ending.done.take() {
@@ -126,7 +151,12 @@ impl Conductor {
     fn time_to_write(&self) -> Duration {
         match (&self.machine.shutdown, self.machine.cut) {
             (_, Some(Cut::Signal(_))) => AT_ONCE,
-            (Some(shutdown), _) => shutdown.deadline.since(self.inner.shared.clock.now()).clamp(Duration::from_millis(1), WRITING),
+            (Some(shutdown), cut) => {
+                // A host that is in time has the other half to take its report.
+                let left = shutdown.deadline.since(self.inner.shared.clock.now());
+                let share = if cut.is_none() && self.ending.ownership == Ownership::Host { left / 2 } else { left };
+                share.clamp(Duration::from_millis(1), WRITING)
+            }
             (None, _) => WRITING,
         }
     }
@@ -157,9 +187,8 @@ impl Conductor {
             Ownership::Host if self.ending.taken => self.disarm(),
             Ownership::Host => {
                 // Nobody took the report: the runtime does not let them.
-                let deadline = self.machine.shutdown.as_ref().map(|s| s.deadline);
-                if deadline.is_none_or(|deadline| deadline > now) {
-                    return deadline.is_none();
+                if self.ending.host_until > now {
+                    return false;
                 }
                 if self.ending.on_deadline == OnDeadline::Exit
                     && let Some(report) = self.inner.shared.report.get()
@@ -181,7 +210,7 @@ impl Conductor {
     /// When the wait for the host ends.
     pub(crate) fn host_deadline(&self) -> Option<Moment> {
         let waits = self.machine.stage == Stage::Done && self.ending.ownership == Ownership::Host && !self.ending.taken;
-        self.machine.shutdown.as_ref().filter(|_| waits).map(|s| s.deadline)
+        waits.then_some(self.ending.host_until)
     }
 
     /// The workers that are blocked now, for the report.

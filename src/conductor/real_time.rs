@@ -38,6 +38,7 @@ pub(crate) fn start(app: &App, ownership: Ownership, runtime: Option<Runtime>) -
     let listens = app.inner().registered().options.signals == Signals::Own;
     // S4: heard before the set-up runs.
     let ears = listens.then(|| Ears::open(shared.app, shared.sender())).transpose().map_err(Error::runtime)?;
+    conductor.ending.ears = ears;
     super::panics::watch(&shared);
     let (done, ended) = channel();
     conductor.ending.done = Some(done);
@@ -46,8 +47,8 @@ pub(crate) fn start(app: &App, ownership: Ownership, runtime: Option<Runtime>) -
         if let Err(failure) = crate::scope::caught(|| conduct(&mut conductor, &inbox)) {
             conductor.broken(&failure);
         }
-        // Only now: until here signals are ours.
-        drop(ears);
+        // What is left of the user's (a plan that was refused, a resource that was late) is dropped where it holds nobody.
+        let _ = std::thread::Builder::new().name("winddown-rest".into()).spawn(move || drop(conductor));
     };
     std::thread::Builder::new().name("winddown".into()).spawn(body).map_err(Error::runtime)?;
     Ok(Ended(ended))
@@ -55,7 +56,9 @@ pub(crate) fn start(app: &App, ownership: Ownership, runtime: Option<Runtime>) -
 
 fn conduct(conductor: &mut Conductor, inbox: &Receiver<Message>) {
     let shared = conductor.inner.shared.clone();
-    let early = inbox.try_iter().collect();
+    // A guarded program runs already: a signal that came meanwhile finds it running.
+    let guarded = conductor.ending.ownership == Ownership::Guarded;
+    let early = if guarded { Vec::new() } else { inbox.try_iter().collect() };
     conductor.begin(shared.clock.now(), early);
     loop {
         let now = shared.clock.now();
@@ -67,6 +70,7 @@ fn conduct(conductor: &mut Conductor, inbox: &Receiver<Message>) {
             Some(wake) => inbox.recv_timeout(wake.since(now)),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
+        let before = now;
         let now = shared.clock.now();
         let mut drained = true;
         if let Ok(first) = first {
@@ -84,11 +88,10 @@ fn conduct(conductor: &mut Conductor, inbox: &Receiver<Message>) {
             };
         }
         conductor.settle(now);
-        // K4: what had happened before the deadline counts, so the timeouts come after the last fact.
-        if drained {
-            conductor.machine.handle_timeout(now);
-            conductor.settle(now);
-        }
+        // K4: what had happened before the deadline counts, so the timeouts come after the last fact. In a flood of them, those that were due
+        // when it began.
+        conductor.machine.handle_timeout(if drained { now } else { before });
+        conductor.settle(now);
         conductor.tick(now);
     }
 }

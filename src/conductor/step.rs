@@ -11,6 +11,7 @@ use crate::event::EventKind;
 use crate::lifecycle::Body;
 use crate::plan::Plan;
 use crate::report::{Blocked, Extras};
+use crate::resource::Graveyard;
 use crate::run::machine::{Machine, Stage};
 use crate::run::{Input, Subject, Ticket};
 use crate::scope::{Counts, FIRST_TASK, Message, READY, RESOURCES, Role, SET_UP, STOPS, Scope};
@@ -51,6 +52,10 @@ pub(crate) struct Conductor {
     pub(super) extras: HashMap<u32, Extras>,
     pub(super) tickets: HashMap<Ticket, oneshot::Sender<Result<(), Error>>>,
     next_ticket: Ticket,
+    /// Whoever ran the app has dropped it, perhaps with the whole runtime.
+    pub(super) host_gone: bool,
+    /// Drops of the user's that are under way on the runtime.
+    pub(super) graveyard: Arc<Graveyard>,
     pub(super) voice: Voice,
     pub(super) watch: Option<Watch>,
     pub(super) ending: Ending,
@@ -65,6 +70,11 @@ impl Conductor {
             return Err(Error::already_run());
         }
         let options = registered.options.clone();
+        // Settings that no plan could bear are refused before the set-up opens anything.
+        let settings = crate::plan::spec::Registry { settings: registered.registry.settings.clone(), ..Default::default() };
+        settings.plan()?;
+        // How long the report takes to write is reckoned with only if it is written.
+        registered.registry.settings.written = options.report_to.is_some();
         let name = registered.registry.app.clone();
         let set_up = registered.set_up.take();
         drop(registered);
@@ -88,6 +98,8 @@ impl Conductor {
             extras: HashMap::new(),
             tickets: HashMap::new(),
             next_ticket: 0,
+            host_gone: false,
+            graveyard: Arc::default(),
             voice,
             watch: real.then(Watch::new),
             ending,
@@ -97,6 +109,10 @@ impl Conductor {
     /// The run begins. `early` is what had been said before.
     pub(crate) fn begin(&mut self, now: Moment, early: Vec<Message>) {
         early.into_iter().for_each(|message| self.take(now, message));
+        if self.machine.stage == Stage::Done {
+            // Three signals before it could begin.
+            return self.settle(now);
+        }
         let settings = Plan::unwinding(&self.inner.registered().registry);
         self.machine.begin(now, settings, self.set_up.is_some());
         if matches!(self.machine.stage, Stage::SetUp { .. })
@@ -124,7 +140,7 @@ impl Conductor {
         let mut registered = self.inner.registered();
         registered.sealed = true;
         let registry = std::mem::take(&mut registered.registry);
-        let bodies = std::mem::take(&mut registered.bodies);
+        let mut bodies = std::mem::take(&mut registered.bodies);
         let resources = std::mem::take(&mut registered.resources);
         let observers = std::mem::take(&mut registered.observers);
         drop(registered);
@@ -135,11 +151,16 @@ impl Conductor {
         let unwinding = Plan::unwinding(&registry);
         let plan = match registry.plan() {
             Ok(plan) => plan,
+            // Set-up did not come to its end, so what it had registered may be half of something: no reason to refuse it.
+            Err(_) if self.machine.shutdown.is_some() => unwinding,
             Err(error) => {
                 self.machine.refused = Some(error.lines());
                 unwinding
             }
         };
+        if plan.components.is_empty() && !bodies.is_empty() {
+            self.drop_elsewhere(SET_UP, std::mem::take(&mut bodies));
+        }
         let plan = Arc::new(plan);
         let _ = self.inner.shared.plan.set(plan.clone());
         self.slots = bodies.into_iter().map(|body| Slot { body, scope: None, operation: None }).collect();
@@ -173,29 +194,47 @@ impl Conductor {
                     watch.nudge_ran();
                 }
             }
-            Message::ReportTaken | Message::HostGone => self.ending.taken = true,
+            Message::ReportTaken => self.ending.taken = true,
+            Message::HostGone => {
+                self.ending.taken = true;
+                self.host_gone = true;
+            }
+            Message::GuardDropped => {
+                if self.machine.shutdown.is_none() {
+                    // A guarded program that ends by itself has nothing to say.
+                    self.voice.printer = Printer::new(false);
+                }
+                self.machine.handle(now, Input::Request { why: "the guard was dropped".into() });
+            }
             Message::Panicking { subject, text, done } => self.process_panics(now, subject, &text, &done),
         }
     }
 
     /// Carries out every action, until there is none; then passes on what was noted.
     pub(crate) fn settle(&mut self, now: Moment) {
+        self.announce_stage();
         while let Some(action) = self.machine.poll_action() {
             if let Some(input) = self.act(now, action) {
                 self.machine.handle(now, input);
+                self.announce_stage();
             }
-        }
-        let shared = &self.inner.shared;
-        if self.machine.stage == Stage::Running && shared.state() < READY {
-            shared.advance(READY);
-        }
-        if self.machine.shutdown.is_some() && shared.state() < STOPS {
-            shared.advance(STOPS);
-            self.arm_net();
         }
         self.voice.pass_on(&self.machine);
         for illegal in self.machine.illegal.drain(..) {
             self.voice.say(format!("defect, please report it: illegal transition {illegal}"));
+        }
+    }
+
+    /// Before any component is asked: readiness is gone, the app's token set, the net armed.
+    fn announce_stage(&mut self) {
+        let shared = &self.inner.shared;
+        if self.machine.shutdown.is_some() {
+            if shared.state() < STOPS {
+                shared.advance(STOPS);
+                self.arm_net();
+            }
+        } else if self.machine.stage == Stage::Running && shared.state() < READY {
+            shared.advance(READY);
         }
     }
 

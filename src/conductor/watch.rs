@@ -21,6 +21,7 @@ pub(super) struct Watch {
     slots: Vec<&'static Slot>,
     seen: Vec<Seen>,
     pub(super) next: Moment,
+    last: Moment,
     nudged: bool,
     warned: HashMap<Place, Moment>,
 }
@@ -47,12 +48,15 @@ pub(super) enum Found {
 
 impl Watch {
     pub(super) fn new() -> Watch {
-        Watch { slots: Vec::new(), seen: Vec::new(), next: Moment::default(), nudged: false, warned: HashMap::new() }
+        Watch { slots: Vec::new(), seen: Vec::new(), next: Moment::default(), last: Moment::default(), nudged: false, warned: HashMap::new() }
     }
 
     /// One look.
     pub(super) fn look(&mut self, now: Moment, shared: &Arc<Shared>, name: impl Fn(Place) -> String) -> Vec<Found> {
         self.next = now.plus(PERIOD);
+        // The whole process was held up, this thread too: that is nobody's blame.
+        let gap = now.since(std::mem::replace(&mut self.last, now));
+        let held_up = if gap > PERIOD * 3 { gap - PERIOD } else { Duration::ZERO };
         if blame::slot_count().is_some_and(|count| count != self.slots.len())
             && let Some(slots) = blame::slots()
         {
@@ -62,6 +66,7 @@ impl Watch {
         let mut found = Vec::new();
         let mut blocked = false;
         for (slot, seen) in self.slots.iter().zip(&mut self.seen) {
+            seen.since = seen.since.plus(held_up).min(now);
             let word = slot.word();
             if word != seen.word {
                 if let (true, Some(place)) = (seen.recorded, Place::of(seen.word)) {

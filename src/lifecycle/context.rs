@@ -80,14 +80,15 @@ impl Cx {
             return;
         };
         let extra = self.scope.extra();
-        let place = extra.reserve(name.clone());
+        let reserved = extra.reserve(name.clone());
+        let role = role(reserved.place);
         let abort = if tracing_is_on() {
             let span = tracing::info_span!("winddown.task", component = self.name(), task = &*name);
-            runtime.spawn(Wrapped::new(future.instrument(span), self.scope.clone(), role(place))).abort_handle()
+            runtime.spawn(Wrapped::new(future.instrument(span), self.scope.clone(), role)).abort_handle()
         } else {
-            runtime.spawn(Wrapped::new(future, self.scope.clone(), role(place))).abort_handle()
+            runtime.spawn(Wrapped::new(future, self.scope.clone(), role)).abort_handle()
         };
-        extra.spawned(place, &name, abort);
+        extra.spawned(reserved, abort);
     }
 
     /// Runs a closure on the runtime's pool of blocking threads, as a member of the scope: the component is not terminal before it
@@ -102,10 +103,10 @@ impl Cx {
             return;
         };
         let extra = self.scope.extra();
-        let place = extra.reserve(name.clone());
-        let mut member = Member { scope: self.scope.clone(), role: Role::Job(place), result: None };
-        let abort = runtime.spawn_blocking(move || member.run(work)).abort_handle();
-        extra.spawned(place, &name, abort);
+        let reserved = extra.reserve(name);
+        let member = Member::new(self.scope.clone(), Role::Job(reserved.place), work);
+        let abort = runtime.spawn_blocking(move || member.run()).abort_handle();
+        extra.spawned(reserved, abort);
     }
 
     /// Says that the component is ready; counts only where it [declares](crate::Lifecycle::declares_ready) that it will.
@@ -170,15 +171,22 @@ pub(crate) fn tracing_is_on() -> bool {
     tracing::level_filters::LevelFilter::current() >= tracing::Level::INFO
 }
 
-/// A member of a scope that is no future: a closure on a thread.
-pub(super) struct Member {
-    pub(super) scope: Arc<Scope>,
-    pub(super) role: Role,
-    pub(super) result: Option<Result<(), Failure>>,
+/// A member of a scope that is no future: a closure on a thread. What the closure owns is dropped before the scope hears that it is over (C1).
+pub(super) struct Member<W> {
+    scope: Arc<Scope>,
+    role: Role,
+    work: Option<W>,
+    result: Option<Result<(), Failure>>,
 }
 
-impl Member {
-    pub(super) fn run(&mut self, work: impl FnOnce() -> anyhow::Result<()>) {
+impl<W: FnOnce() -> anyhow::Result<()>> Member<W> {
+    /// The scope must have been entered for it.
+    pub(super) fn new(scope: Arc<Scope>, role: Role, work: W) -> Member<W> {
+        Member { scope, role, work: Some(work), result: None }
+    }
+
+    pub(super) fn run(mut self) {
+        let Some(work) = self.work.take() else { return };
         self.result = Some(match caught(work) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(failure_of(&self.scope, self.role, error)),
@@ -187,8 +195,13 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl<W> Drop for Member<W> {
     fn drop(&mut self) {
+        if let Some(work) = self.work.take()
+            && let Err(panic) = caught(move || drop(work))
+        {
+            self.result = Some(Err(panic));
+        }
         self.scope.over(self.role, self.result.take());
     }
 }

@@ -75,16 +75,17 @@ impl Lifecycle for ThreadComponent {
         let work = self.work.clone();
         let scope = cx.scope.clone();
         anyhow::ensure!(scope.enter(), "its scope has closed");
-        let place = scope.extra().reserve("thread".into());
-        // From here on the member's drop says that it is over, also if the thread cannot be made.
-        let mut member = Member { scope: scope.clone(), role: Role::Lasting(place), result: None };
-        let body = move || {
-            scope.extra().add_thread();
-            let cx = ThreadCx { cx: Cx { scope } };
-            // A panic in an earlier run poisons the lock; the closure is then run again like any restarted component.
-            member.run(|| work.lock().unwrap_or_else(PoisonError::into_inner)(&cx));
+        let place = scope.extra().reserve("thread".into()).place;
+        let inside = scope.clone();
+        // A panic in an earlier run poisons the lock; the closure is then run again like any restarted component.
+        let run = move || {
+            inside.extra().add_thread();
+            let cx = ThreadCx { cx: Cx { scope: inside } };
+            work.lock().unwrap_or_else(PoisonError::into_inner)(&cx)
         };
-        std::thread::Builder::new().name(self.name.clone()).spawn(body)?;
+        // From here on the member's drop says that it is over, also if the thread cannot be made.
+        let member = Member::new(scope, Role::Lasting(place), run);
+        std::thread::Builder::new().name(self.name.clone()).spawn(move || member.run())?;
         Ok(())
     }
 

@@ -9,9 +9,10 @@ use super::graph::Graph;
 use crate::span::nanos;
 use std::time::Duration;
 
-/// What is kept of the grace period for writing the report: 20 ms, more for very large plans, never more than a tenth of a short one.
+/// What is kept of the grace period for the report: 20 ms, and 10 µs for each component whose report is written to a file (a sixth of that
+/// was measured); never more than a tenth of a short one.
 pub(crate) fn tail(grace: Duration, components: usize) -> Duration {
-    let wanted = Duration::from_millis(20).max(Duration::from_micros(2) * u32::try_from(components).unwrap_or(u32::MAX));
+    let wanted = Duration::from_millis(20).max(Duration::from_micros(10) * u32::try_from(components).unwrap_or(u32::MAX));
     wanted.min(grace / 10)
 }
 

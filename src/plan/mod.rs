@@ -112,7 +112,7 @@ impl Plan {
             .map(|chain| chain.at(self.factor))
             .max()
             .unwrap_or(resources.at(self.factor));
-        let tail = budget::tail(self.settings.grace, self.components.len());
+        let tail = self.tail(self.settings.grace);
         (Duration::from_nanos(longest) + tail).min(self.settings.grace)
     }
 
@@ -152,6 +152,12 @@ impl Plan {
         }
     }
 
+    /// The waits alone: of a component that is not given a stop.
+    pub(crate) fn waits_slot(&self, component: u32) -> Slot {
+        let (cancel, abort) = self.waits(component);
+        Slot { hard: 0, soft: nanos(cancel).saturating_add(nanos(abort)) }
+    }
+
     /// A component's full cancel wait and abort wait.
     pub(crate) fn waits(&self, component: u32) -> (Duration, Duration) {
         let rare = self.components[component as usize].rare.as_deref();
@@ -174,9 +180,14 @@ impl Plan {
         self.resources.iter().fold(Slot::default(), |sum, resource| sum.plus(resource.slot()))
     }
 
+    /// What is kept of a grace period for the report.
+    pub(crate) fn tail(&self, grace: Duration) -> Duration {
+        budget::tail(grace, if self.settings.written { self.components.len() } else { 0 })
+    }
+
     /// The common factor under a grace period; 0 when not even the explicit budgets leave room (the deadline then cuts them).
     pub(crate) fn fit(&self, grace: Duration) -> f64 {
-        let room = grace.saturating_sub(budget::tail(grace, self.components.len()));
+        let room = grace.saturating_sub(self.tail(grace));
         budget::fit(&self.graph, |n| self.slot(n), self.resource_slots(), room).unwrap_or(0.0)
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) abort_wait: Duration,
     pub(crate) resource_budget: Duration,
     pub(crate) profiles: Vec<(ReasonKind, Profile)>,
+    /// The report goes to a file: that takes time, which is kept.
+    pub(crate) written: bool,
 }
 
 impl Default for Settings {
@@ -32,6 +34,7 @@ impl Default for Settings {
             abort_wait: Duration::from_millis(250),
             resource_budget: Duration::from_secs(1),
             profiles: Vec::new(),
+            written: false,
         }
     }
 }

@@ -100,7 +100,12 @@ impl Simulation {
                 self.epochs.insert(id, epoch);
                 let at = now.plus(self.typical(id).0);
                 match self.fault_of(id, Where::Start) {
-                    None => self.at(at, Input::StartReturned { id, epoch, result: Ok(()) }),
+                    None => {
+                        self.at(at, Input::StartReturned { id, epoch, result: Ok(()) });
+                        if self.plan.components[id as usize].declares_ready {
+                            self.at(at, Input::ReadyCalled { id, epoch });
+                        }
+                    }
                     Some(Fault::Fails) => self.at(at, Input::StartReturned { id, epoch, result: Err(Failure::error("rehearsed")) }),
                     Some(Fault::Panics) => self.at(at, Input::StartReturned { id, epoch, result: Err(Failure::panic("rehearsed")) }),
                     Some(Fault::Hangs | Fault::IgnoresCancel | Fault::Blocks) => {}

@@ -15,17 +15,37 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 /// A temporary file beside the target, then a rename.
-pub(super) fn write(path: &Path, json: &str) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, report: &Report) -> std::io::Result<()> {
+    // A link stays a link, and what is no file (a terminal, a pipe, /dev/null) cannot be replaced: it is written to.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return std::fs::OpenOptions::new().write(true).open(path).and_then(|file| pour(file, report));
+    }
     let mut name = path.file_name().map(|n| n.to_os_string()).unwrap_or_else(|| "report.json".into());
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(json.as_bytes()).and_then(|()| file.write_all(b"\n")))
-        .and_then(|()| std::fs::rename(&temporary, path));
+    let written = std::fs::File::create(&temporary).and_then(|file| pour(file, report)).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
     written
+}
+
+/// Never as a whole in memory: a hundred thousand components make 70 MB.
+fn pour(file: std::fs::File, report: &Report) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, file);
+    serde_json::to_writer(&mut out, report)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// The timeline, an event at a time.
+struct Events<'a>(&'a super::Raw);
+
+impl Serialize for Events<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((0..self.0.timeline.len()).map(|index| self.0.timeline.event(&self.0.plan, index)))
+    }
 }
 
 impl Serialize for Report {
@@ -44,7 +64,7 @@ impl Serialize for Report {
         s.serialize_field("dropped_events", &self.raw.dropped_events)?;
         s.serialize_field("components", self.components())?;
         s.serialize_field("resources", self.resources())?;
-        s.serialize_field("events", self.events())?;
+        s.serialize_field("events", &Events(&self.raw))?;
         s.end()
     }
 }

@@ -212,7 +212,7 @@ impl Report {
     /// # Errors
     /// As the file system gives them; a temporary file beside the target is then removed.
     pub fn write_to(&self, path: impl AsRef<Path>) -> std::io::Result<()> {
-        json::write(path.as_ref(), &self.to_json())
+        json::write(path.as_ref(), self)
     }
 
     pub(crate) fn raw(&self) -> &Raw {

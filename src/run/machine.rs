@@ -21,9 +21,11 @@ const SAME_SIGNAL: Duration = Duration::from_millis(200);
 /// Where the whole run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// The run has not begun, or set-up is over and the plan not there yet.
+    Before,
     /// The user's set-up code runs, until this moment at the latest.
     SetUp { until: Moment },
-    /// It is being dropped, until this moment at the latest; never again afterwards if `None`: it is over.
+    /// It is being dropped, until this moment at the latest.
     DroppingSetUp { until: Moment },
     /// Components are being started.
     Starting,
@@ -51,6 +53,8 @@ pub(crate) struct Comp {
     pub(super) finished: bool,
     /// It has run at least once.
     pub(super) ran: bool,
+    /// Its last start is the restart after a failure, and it does not run yet.
+    pub(super) again: bool,
     /// How its work ended, as long as no restart has cured that.
     pub(super) uncured: Outcome,
     pub(crate) epoch: u32,
@@ -93,7 +97,8 @@ pub(crate) struct Machine {
     pub(super) last_signals: Vec<(i32, Moment)>,
     /// A request that came before the run began.
     pub(super) early: Option<Cause>,
-    pub(super) tickets: HashMap<u32, Vec<Ticket>>,
+    /// Who waits for one component; true for its start.
+    pub(super) tickets: HashMap<u32, Vec<(Ticket, bool)>>,
     /// Components whose abort a critical section holds back.
     pub(super) holding: HashSet<u32>,
     pub(super) random: u64,
@@ -114,7 +119,7 @@ impl Machine {
         let empty = Plan { app, settings, components: Box::default(), resources: Box::default(), graph: Default::default(), factor: 1.0 };
         Machine {
             plan: Arc::new(empty),
-            stage: Stage::SetUp { until: Moment::NEVER },
+            stage: Stage::Before,
             comps: Vec::new(),
             freeing: Freeing::default(),
             shutdown: None,

@@ -109,6 +109,8 @@ pub(crate) enum Action {
     AbortNow { id: u32 },
     /// The component is terminal and will not be started again by itself; if it never started, drop it.
     Ended { id: u32, abandoned: bool },
+    /// A shutdown begins, and this one had ended before: it will not be started again, drop it.
+    Discard { id: u32 },
     /// Begin to destroy a resource.
     Destroy { id: u32 },
     /// Its time is over: drop the destruction.

@@ -10,7 +10,7 @@ impl Machine {
     pub(super) fn start_one(&mut self, now: Moment, id: u32, ticket: Ticket) {
         match self.may_start(id) {
             Ok(true) => {
-                self.tickets.entry(id).or_default().push(ticket);
+                self.tickets.entry(id).or_default().push((ticket, true));
                 if self.comps[id as usize].life != Life::Starting {
                     self.happen(now, id, Happening::Begin, None);
                 }
@@ -23,7 +23,7 @@ impl Machine {
     pub(super) fn stop_one(&mut self, now: Moment, id: u32, ticket: Ticket) {
         match self.may_stop(id) {
             Ok(true) => {
-                self.tickets.entry(id).or_default().push(ticket);
+                self.tickets.entry(id).or_default().push((ticket, false));
                 if self.comps[id as usize].life != Life::Stopping {
                     self.happen(now, id, Happening::Ask, None);
                 }
@@ -79,6 +79,9 @@ impl Machine {
     }
 
     fn about(&self, doing: &str, id: u32) -> Result<(String, impl Fn(String) -> Refusal + use<>), Refusal> {
+        if matches!(self.stage, Stage::Before | Stage::SetUp { .. } | Stage::DroppingSetUp { .. }) {
+            return Err(Refusal::NotNow { what: format!("{doing} a component"), why: "nothing has been started yet".into() });
+        }
         let Some(planned) = self.plan.components.get(id as usize) else { return Err(Refusal::Unknown) };
         let name = planned.name.to_string();
         let what = format!("{doing} `{name}`");

@@ -22,6 +22,7 @@ impl Comp {
             ready: false,
             finished: false,
             ran: false,
+            again: false,
             uncured: Outcome::NotStarted,
             epoch: 0,
             factor: 1.0,
@@ -90,7 +91,7 @@ impl Machine {
     }
 
     fn leave_set_up(&mut self) {
-        self.stage = Stage::SetUp { until: Moment::NEVER };
+        self.stage = Stage::Before;
         self.actions.push_back(Action::PlanForUnwinding);
     }
 
@@ -236,12 +237,12 @@ impl Machine {
         self.note(now, Subject::Component(id), EventKind::StartEnded { error: Some(failure.text.clone()) });
         // Who asked for it is told, also when it will be tried again.
         self.refuse(id, "the start failed", &failure.text);
-        if self.comps[id as usize].ran && self.may_restart(id) {
+        if self.comps[id as usize].again && self.may_restart(id) {
             self.supervise(now, id, Some(failure));
             return;
         }
         let detail = failure.text.to_string();
-        let again = self.comps[id as usize].ran;
+        let again = self.comps[id as usize].again;
         self.blemish(id, Some(failure));
         self.clear_scope(now, id, Life::Undoing);
         if on_demand {

@@ -1,12 +1,12 @@
 //! Shutdown: one deadline, the order in reverse, the rungs.
 
-use super::machine::{Cut, Machine, Stage};
+use super::machine::{Comp, Cut, Machine, Stage};
 use super::table::{Happening, Life};
 use super::{Action, Cause, Failure, Subject};
 use crate::event::EventKind;
 use crate::outcome::{Outcome, Rung};
 use crate::plan::Plan;
-use crate::plan::budget::{Reserve, Slot, chains, shrink, tail};
+use crate::plan::budget::{Reserve, Slot, chains, shrink};
 use crate::reason::{ReasonKind, Trigger};
 use crate::span::Moment;
 use std::time::Duration;
@@ -30,15 +30,38 @@ pub(crate) struct Shutdown {
     /// Successors that are not terminal, by node.
     wait: Vec<u32>,
     reserve: Option<Reserve>,
+    /// The chains of explicit budgets alone, once somebody asked.
+    hard: Option<Vec<u64>>,
+}
+
+/// What a component may still need: nothing if it does not run, its waits if it is being taken back.
+fn live_slot(plan: &Plan, comps: &[Comp], node: u32) -> Slot {
+    let Some(comp) = comps.get(node as usize) else { return Slot::default() };
+    match comp.life {
+        Life::Idle | Life::BackingOff | Life::Ended => Slot::default(),
+        Life::Starting | Life::Undoing | Life::Clearing => plan.waits_slot(node),
+        Life::Running | Life::Stopping => plan.slot(node),
+    }
 }
 
 impl Shutdown {
     pub(super) fn new(now: Moment, cause: Cause, plan: &Plan) -> Shutdown {
         let grace = plan.settings.grace_for(cause.kind);
         let deadline = now.plus(grace);
-        let tail = deadline.minus(tail(grace, plan.components.len()));
+        let tail = deadline.minus(plan.tail(grace));
         let factor = if grace == plan.settings.grace { plan.factor } else { plan.fit(grace) };
-        Shutdown { cause, began: now, deadline, tail, drain_until: Moment::NEVER, hurried: false, factor, wait: Vec::new(), reserve: None }
+        Shutdown {
+            cause,
+            began: now,
+            deadline,
+            tail,
+            drain_until: Moment::NEVER,
+            hurried: false,
+            factor,
+            wait: Vec::new(),
+            reserve: None,
+            hard: None,
+        }
     }
 
     pub(super) fn next_timeout(&self) -> Moment {
@@ -58,7 +81,7 @@ impl Machine {
         }
         match self.stage {
             // Before the run: remembered (S5).
-            Stage::SetUp { until: Moment::NEVER } if self.comps.is_empty() => {
+            Stage::Before => {
                 self.early.get_or_insert(cause);
             }
             Stage::SetUp { .. } => {
@@ -92,7 +115,7 @@ impl Machine {
     pub(super) fn unwind(&mut self, now: Moment) {
         self.stage = Stage::Stopping;
         let plan = self.plan.clone();
-        let slots = |node: u32| if self.terminal(node) { Slot::default() } else { plan.slot(node) };
+        let slots = |node: u32| live_slot(&plan, &self.comps, node);
         let reserve = Reserve::new(&plan.graph, slots, plan.resource_slots());
         let wait = (0..plan.graph.nodes() as u32).map(|node| plan.graph.behind.of(node).len() as u32).collect();
         let Some(shutdown) = &mut self.shutdown else {
@@ -110,22 +133,38 @@ impl Machine {
         }
         self.timeline.reserve(2 * self.comps.len());
         self.not_terminal = self.comps.iter().filter(|c| c.life != Life::Ended).count() as u32;
+        for id in 0..self.comps.len() as u32 {
+            match self.comps[id as usize].life {
+                // A critical section that holds keeps its bound (T11).
+                Life::Stopping | Life::Undoing | Life::Clearing if !self.holding.contains(&id) => self.recut(now, id),
+                Life::Ended if self.comps[id as usize].outcome != Outcome::Abandoned => self.actions.push_back(Action::Discard { id }),
+                _ => {}
+            }
+        }
         // What has nothing behind it is free from the first.
         let free: Vec<u32> = plan.graph.order.iter().copied().filter(|&n| plan.graph.behind.of(n).is_empty()).collect();
         self.visit(now, free);
         for id in 0..self.comps.len() as u32 {
-            if matches!(self.comps[id as usize].life, Life::Undoing | Life::Clearing) {
-                // Its waits were reckoned without a deadline.
-                let (cancel, abort) = self.scaled_waits(id);
-                let wait = if self.comps[id as usize].rung == Rung::Abort { abort } else { cancel };
-                let at = self.capped(now.plus(wait));
-                self.timers.set(id, at);
-            }
             if !self.terminal(id) {
                 self.happen(now, id, Happening::Interrupt, None);
             }
         }
         self.check_all_terminal(now);
+    }
+
+    /// It was told to end when there was no deadline: what it has left is reckoned anew, so that it takes nobody's time (T3, I4).
+    fn recut(&mut self, now: Moment, id: u32) {
+        let factor = self.shutdown.as_ref().map_or(1.0, |s| s.factor);
+        let comp = &mut self.comps[id as usize];
+        comp.factor = factor as f32;
+        let (began, rung) = (comp.stop_began, comp.rung);
+        let (cancel, abort) = self.scaled_waits(id);
+        let at = match rung {
+            Rung::Graceful => began.plus(self.plan.granted(id, 1.0)).min(now.plus(self.plan.granted(id, factor))),
+            Rung::Abort => now.plus(abort),
+            _ => now.plus(cancel),
+        };
+        self.timers.set(id, self.capped(at));
     }
 
     /// A node is terminal: its predecessors wait for one less.
@@ -179,10 +218,7 @@ impl Machine {
         let mut hurried = false;
         if let Some(shutdown) = &mut self.shutdown {
             let comps = &self.comps;
-            let slots = |node: u32| match comps.get(node as usize) {
-                Some(c) if c.life == Life::Ended => Slot::default(),
-                _ => plan.slot(node),
-            };
+            let slots = |node: u32| live_slot(&plan, comps, node);
             let left = shutdown.tail.since(now);
             hurried = shutdown.hurried;
             if let Some(reserve) = &mut shutdown.reserve {
@@ -219,6 +255,11 @@ impl Machine {
             _ => f64::from(comp.factor),
         };
         (shrink(cancel, factor), shrink(abort, factor))
+    }
+
+    /// The time between its two tokens and the drop of its futures, as things are.
+    pub(crate) fn cancel_wait(&self, id: u32) -> Duration {
+        self.scaled_waits(id).0
     }
 
     pub(super) fn stop_returned(&mut self, now: Moment, id: u32, failure: Option<Failure>) {
@@ -260,18 +301,21 @@ impl Machine {
         self.happen(now, id, Happening::Held, None);
         if waiting && self.comps[id as usize].rung == Rung::Abort && self.holding.insert(id) {
             self.criticals += 1;
-            let at = now.plus(bound).min(self.hard_limit(id)).max(now);
+            let limit = self.hard_limit(id);
+            let at = now.plus(bound).min(limit).max(now);
             self.timers.set(id, at);
             self.note(now, Subject::Component(id), EventKind::CriticalHeld { bound: at.since(now) });
         }
     }
 
     /// The tail less the explicit budgets of all that stop after this one.
-    fn hard_limit(&self, id: u32) -> Moment {
-        let Some(shutdown) = &self.shutdown else { return Moment::NEVER };
-        let slots = |node: u32| if self.terminal(node) { Slot::default() } else { self.plan.slot(node) };
-        let chain = chains(&self.plan.graph, slots, self.plan.resource_slots(), 0.0)[id as usize].hard;
-        let below = chain.saturating_sub(slots(id).hard);
+    fn hard_limit(&mut self, id: u32) -> Moment {
+        let Some(shutdown) = &mut self.shutdown else { return Moment::NEVER };
+        let (plan, comps) = (&self.plan, &self.comps);
+        let slots = |node: u32| live_slot(plan, comps, node);
+        // Once a shutdown: many may be held at the same time.
+        let hard = shutdown.hard.get_or_insert_with(|| chains(&plan.graph, slots, plan.resource_slots(), 0.0).iter().map(|c| c.hard).collect());
+        let below = hard[id as usize].saturating_sub(slots(id).hard);
         shutdown.tail.minus(Duration::from_nanos(below))
     }
 
@@ -359,7 +403,7 @@ impl Machine {
             self.note(now, Subject::Component(id), EventKind::ComponentEnded { outcome });
         }
         self.actions.push_back(Action::Ended { id, abandoned });
-        self.answer(id, Ok(()));
+        self.answer_terminal(id);
         let wait = self.shutdown.as_ref().and_then(|s| s.wait.get(id as usize)).copied();
         if let (Some(wait), None) = (wait, self.cut) {
             self.not_terminal -= 1;

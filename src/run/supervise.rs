@@ -97,6 +97,7 @@ impl Machine {
     pub(super) fn back_off(&mut self, now: Moment, id: u32) {
         let comp = &mut self.comps[id as usize];
         comp.life = Life::BackingOff;
+        comp.again = true;
         comp.rung = Rung::None;
         let history = comp.history.get_or_insert_default();
         let (pause, restart) = (history.pause, history.restarts);
@@ -118,13 +119,26 @@ impl Machine {
         z ^ (z >> 31)
     }
 
+    /// It is terminal: who asked for its stop has it, who asked for its start does not.
+    pub(super) fn answer_terminal(&mut self, id: u32) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        for (ticket, start) in self.tickets.remove(&id).unwrap_or_default() {
+            let what = format!("starting `{}`", self.plan.components[id as usize].name);
+            let refusal = super::Refusal::NotNow { what, why: "it ended before it ran".into() };
+            let result = if start { Err(Box::new(refusal)) } else { Ok(()) };
+            self.actions.push_back(Action::Answer { ticket, result });
+        }
+    }
+
     /// Answers whoever asked for one component.
     pub(super) fn answer(&mut self, id: u32, result: Result<(), super::Refusal>) {
         if self.tickets.is_empty() {
             return;
         }
         let result = result.map_err(Box::new);
-        for ticket in self.tickets.remove(&id).unwrap_or_default() {
+        for (ticket, _) in self.tickets.remove(&id).unwrap_or_default() {
             self.actions.push_back(Action::Answer { ticket, result: result.clone() });
         }
     }

@@ -110,6 +110,7 @@ pub(crate) fn judge(life: Life, happening: Happening) -> Verdict {
         (L::Clearing, H::Emptied) => Do(Move::BackOff),
         (L::Clearing, H::Interrupt) => Do(Move::TakeOver),
 
+        (L::BackingOff, H::Ready | H::Released) => Ignore("its scope is clear"),
         (L::BackingOff, H::Late) => Do(Move::Start),
         (L::BackingOff, H::Interrupt | H::Ask | H::Expire) => Do(Move::End),
 
@@ -167,7 +168,7 @@ mod tests {
         ("Starting", ["x", "NoteRet", "Fail", "NoteRea", "NoteFin", "Fail", "x", "x", "x", "Fail", "Undo", "x", "x", "x", "Aband"]),
         ("Running", ["x", "x", "x", ".", "Superv", "Superv", "Ask", "x", "x", "x", ".", ".", "x", "x", "Aband"]),
         ("Clearing", ["x", ".", ".", ".", ".", ".", "x", "x", "BackOff", "Rung", "TakeOver", "Rung", "Hold", "Rele", "Aband"]),
-        ("BackingOff", ["x", "x", "x", "x", "x", "x", "End", "x", "x", "St", "End", "x", "x", "x", "End"]),
+        ("BackingOff", ["x", "x", "x", ".", "x", "x", "End", "x", "x", "St", "End", "x", "x", ".", "End"]),
         ("Stopping", ["x", "x", "x", ".", ".", "NoteFail", "x", "NoteSt", "End", "Rung", ".", "Rung", "Hold", "Rele", "Aband"]),
         ("Undoing", ["x", ".", ".", ".", ".", ".", "x", "x", "End", "Rung", ".", "Rung", "Hold", "Rele", "Aband"]),
         ("Ended", ["St", ".", ".", ".", ".", ".", "x", ".", ".", "x", ".", ".", ".", ".", "."]),

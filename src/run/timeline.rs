@@ -38,10 +38,24 @@ enum What {
 pub(crate) struct Timeline {
     notes: Vec<Note>,
     rich: Vec<EventKind>,
+    /// Events that a long run repeated too often to keep.
+    pub(crate) dropped: u64,
+}
+
+/// A run of months must not fill the memory with what went wrong again and again: so many are kept.
+const REPEATED: usize = 50_000;
+
+fn repeats(kind: &EventKind) -> bool {
+    use EventKind as K;
+    matches!(kind, K::TaskEnded { .. } | K::RestartScheduled { .. } | K::WorkerBlocked { .. } | K::WorkerFreed { .. } | K::RegistrationRefused)
 }
 
 impl Timeline {
     pub(crate) fn push(&mut self, at: Moment, subject: Subject, kind: EventKind) {
+        if self.rich.len() >= REPEATED && repeats(&kind) {
+            self.dropped += 1;
+            return;
+        }
         let what = match kind {
             EventKind::StartBegan => What::StartBegan,
             EventKind::StartEnded { error: None } => What::Started,

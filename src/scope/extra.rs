@@ -41,15 +41,25 @@ pub(crate) struct Extra {
     aborted: AtomicBool,
 }
 
+/// A place for one task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserved {
+    pub(crate) place: u32,
+    number: u64,
+}
+
 /// Live tasks by place; a place is used again once its task is gone.
 #[derive(Debug, Default)]
 struct Tasks {
     places: Vec<Option<Task>>,
     free: Vec<u32>,
+    /// Tells a place's present task from an earlier one.
+    next: u64,
 }
 
 #[derive(Debug)]
 struct Task {
+    number: u64,
     name: Cow<'static, str>,
     abort: Option<AbortHandle>,
 }
@@ -73,10 +83,12 @@ impl Extra {
     }
 
     /// A place for a task's name, before it is spawned.
-    pub(crate) fn reserve(&self, name: Cow<'static, str>) -> u32 {
+    pub(crate) fn reserve(&self, name: Cow<'static, str>) -> Reserved {
         let mut tasks = lock(&self.tasks);
-        let task = Some(Task { name, abort: None });
-        match tasks.free.pop() {
+        tasks.next += 1;
+        let number = tasks.next;
+        let task = Some(Task { number, name, abort: None });
+        let place = match tasks.free.pop() {
             Some(place) => {
                 tasks.places[place as usize] = task;
                 place
@@ -85,15 +97,16 @@ impl Extra {
                 tasks.places.push(task);
                 (tasks.places.len() - 1) as u32
             }
-        }
+        };
+        Reserved { place, number }
     }
 
     /// The task was spawned: how to abort it, unless it is over already.
-    pub(crate) fn spawned(&self, place: u32, name: &str, abort: AbortHandle) {
+    pub(crate) fn spawned(&self, reserved: Reserved, abort: AbortHandle) {
         let mut tasks = lock(&self.tasks);
-        if let Some(Some(task)) = tasks.places.get_mut(place as usize)
-            && task.name == name
-            && task.abort.is_none()
+        // It may be over, and its place another's, before this is said.
+        if let Some(Some(task)) = tasks.places.get_mut(reserved.place as usize)
+            && task.number == reserved.number
         {
             task.abort = Some(abort.clone());
         }
@@ -145,6 +158,9 @@ impl Extra {
 
     pub(crate) fn raise_bound(&self, bound: Duration) {
         self.bound.fetch_max(crate::span::nanos(bound), Ordering::AcqRel);
+    }
+    pub(crate) fn reset_bound(&self) {
+        self.bound.store(0, Ordering::Release);
     }
     pub(crate) fn bound(&self) -> Duration {
         Duration::from_nanos(self.bound.load(Ordering::Acquire))

@@ -54,9 +54,20 @@ impl Gate {
         if self.is_set(flag) {
             return Poll::Ready(());
         }
-        let key = *key.get_or_insert_with(|| self.next_key.fetch_add(1, Ordering::Relaxed));
         let waker = cx.waker().clone();
-        let previous = self.lock().insert(key, flag, waker);
+        let previous = {
+            let mut waiters = self.lock();
+            // The counter comes round after four thousand million waits: a key that is taken then is passed over.
+            let key = *key.get_or_insert_with(|| {
+                loop {
+                    let key = self.next_key.fetch_add(1, Ordering::Relaxed);
+                    if !waiters.has(key) {
+                        return key;
+                    }
+                }
+            });
+            waiters.insert(key, flag, waker)
+        };
         drop(previous);
         if self.flags.load(Ordering::SeqCst) & flag != 0 { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -73,6 +84,14 @@ impl Gate {
 }
 
 impl Waiters {
+    fn has(&self, key: u32) -> bool {
+        match self {
+            Waiters::None => false,
+            Waiters::One(k, ..) => *k == key,
+            Waiters::Many(all) => all.contains_key(&key),
+        }
+    }
+
     /// Puts a waiter in; gives back the waker that it had before.
     fn insert(&mut self, key: u32, mask: u8, waker: Waker) -> Option<Waker> {
         match std::mem::take(self) {
@@ -145,6 +164,19 @@ mod tests {
         let other = Gate::default();
         other.set(CANCELLED);
         assert!(other.is_set(STOPPING));
+    }
+
+    #[test]
+    fn a_key_that_is_taken_is_passed_over_when_the_counter_comes_round() {
+        let gate = Gate::default();
+        let counts: Vec<Arc<Count>> = (0..2).map(|_| Arc::default()).collect();
+        for count in &counts {
+            let waker = Waker::from(count.clone());
+            assert!(gate.poll(STOPPING, &mut None, &mut Context::from_waker(&waker)).is_pending());
+            gate.next_key.store(0, Ordering::Relaxed);
+        }
+        gate.set(STOPPING);
+        assert!(counts.iter().all(|c| c.0.load(Ordering::SeqCst) == 1));
     }
 
     #[test]

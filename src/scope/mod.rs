@@ -139,7 +139,12 @@ impl Scope {
     }
 
     pub(crate) fn leave_critical(&self) {
-        if self.critical.fetch_sub(2, Ordering::AcqRel) == 3 {
+        let before = self.critical.fetch_sub(2, Ordering::AcqRel);
+        if before <= 3 {
+            // The last of them: a later one has its own bound.
+            self.extra().reset_bound();
+        }
+        if before == 3 {
             self.shared.fact(Input::Released { id: self.subject, epoch: self.epoch });
         }
     }
@@ -150,9 +155,8 @@ impl Scope {
         if before > 1 && !now {
             return Err(self.extra().bound());
         }
-        if let Some(extra) = self.extra_if_any() {
-            extra.abort_tasks();
-        }
+        // Made if need be: a task that is spawned from now on finds that it is too late.
+        self.extra().abort_tasks();
         Ok(())
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Message {
     Nudged,
     /// Who waited for the report has it.
     ReportTaken,
+    /// A guard was dropped: the program ends by itself.
+    GuardDropped,
     /// The host gave up on the run: no use to wait for it to take the report.
     HostGone,
     /// A panic is about to end the process (`panic = "abort"`).

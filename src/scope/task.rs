@@ -138,7 +138,13 @@ impl Scope {
     pub(crate) fn over(&self, role: Role, result: Option<Result<(), Failure>>) {
         let (id, epoch) = (self.subject, self.epoch);
         match (role, result) {
-            (Role::Start, Some(result)) => self.shared.fact(Input::StartReturned { id, epoch, result }),
+            (Role::Start, Some(result)) => {
+                if result.is_ok() {
+                    // Nothing more was asked of it.
+                    self.set_deadline(crate::span::Moment::NEVER);
+                }
+                self.shared.fact(Input::StartReturned { id, epoch, result });
+            }
             (Role::Stop, Some(result)) => self.shared.fact(Input::StopReturned { id, epoch, result }),
             (Role::Run, Some(result)) => self.task_over("run".into(), result, true),
             (Role::Lasting(place) | Role::Job(place), result) => {

@@ -1,0 +1,1 @@
+//! What random cases found, kept small.
