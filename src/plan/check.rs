@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::policy::Policy;
 use crate::span::MAX_SPAN;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 /// Blame words and subjects hold a component's number in 23 bits.
@@ -46,8 +47,11 @@ pub(super) fn check(mut registry: Registry) -> Result<Plan, Vec<Problem>> {
     let specs = std::mem::take(&mut registry.components);
     let components = specs.into_iter().enumerate().map(|(index, spec)| planned(spec, index as u32, &mut lists)).collect();
     let mut plan = Plan { app: registry.app, settings, components, resources, graph, factor: 1.0 };
-    fits(&plan)?;
+    // The usual case: there is room for the explicit budgets, and no profile changes anything. Otherwise it is looked at closely.
     plan.factor = plan.fit(plan.settings.grace);
+    if plan.factor == 0.0 || !plan.settings.profiles.is_empty() {
+        fits(&plan)?;
+    }
     Ok(plan)
 }
 
@@ -126,8 +130,29 @@ fn planned(spec: Spec, index: u32, lists: &mut Lists) -> Planned {
     }
 }
 
-fn names<'a>(all: impl Iterator<Item = &'a str>, problems: &mut Vec<Problem>) -> HashMap<&'a str, u32> {
-    let mut seen: HashMap<&str, u32> = HashMap::with_capacity(all.size_hint().0);
+/// Names to numbers.
+type Names<'a> = HashMap<&'a str, u32, BuildHasherDefault<Fnv>>;
+
+/// FNV-1a: the names are the program's own, so nobody has to be fended off, and a hundred thousand of them are hashed at each start.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Fnv {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+fn names<'a>(all: impl Iterator<Item = &'a str>, problems: &mut Vec<Problem>) -> Names<'a> {
+    let mut seen: Names<'a> = HashMap::with_capacity_and_hasher(all.size_hint().0, BuildHasherDefault::default());
     let mut said: Vec<&str> = Vec::new();
     for (index, name) in (0u32..).zip(all) {
         if name.trim().is_empty() {
@@ -140,7 +165,7 @@ fn names<'a>(all: impl Iterator<Item = &'a str>, problems: &mut Vec<Problem>) ->
     seen
 }
 
-fn dependencies(registry: &Registry, names: &HashMap<&str, u32>, problems: &mut Vec<Problem>) -> Vec<(u32, u32)> {
+fn dependencies(registry: &Registry, names: &Names<'_>, problems: &mut Vec<Problem>) -> Vec<(u32, u32)> {
     let mut found = Vec::new();
     for (index, spec) in (0u32..).zip(&registry.components) {
         for dependency in &spec.after {
@@ -174,7 +199,7 @@ fn dependencies(registry: &Registry, names: &HashMap<&str, u32>, problems: &mut 
     found
 }
 
-fn uses(registry: &Registry, names: &HashMap<&str, u32>, problems: &mut Vec<Problem>) -> Vec<(u32, u32)> {
+fn uses(registry: &Registry, names: &Names<'_>, problems: &mut Vec<Problem>) -> Vec<(u32, u32)> {
     let mut found = Vec::new();
     for (index, spec) in (0u32..).zip(&registry.components) {
         for used in &spec.uses {
