@@ -21,3 +21,5 @@ mod signals;
 mod starting;
 #[path = "process/streams.rs"]
 mod streams;
+#[path = "process/telling.rs"]
+mod telling;

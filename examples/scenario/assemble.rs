@@ -79,9 +79,8 @@ fn add(app: &App, component: &Component) {
         added = added.typical_start(span);
     }
     if let Stop::Takes(span) | Stop::Block(span) = component.script.stop {
-        added = added.typical_stop(span);
+        added.typical_stop(span);
     }
-    drop(added);
 }
 
 fn policy(policy: Policy) -> winddown::Policy {

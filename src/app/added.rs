@@ -16,12 +16,12 @@ use std::time::Duration;
 pub struct Added<'a> {
     pub(super) app: &'a App,
     pub(super) id: ComponentId,
-    pub(super) refused: bool,
+    pub(super) refused: Option<Error>,
 }
 
 impl<'a> Added<'a> {
     fn say(self, change: impl FnOnce(&mut Spec)) -> Added<'a> {
-        if !self.refused {
+        if self.refused.is_none() {
             let mut registered = self.app.inner.registered();
             if let (false, Some(spec)) = (registered.sealed, registered.registry.components.get_mut(self.id.index as usize)) {
                 change(spec);
@@ -115,8 +115,8 @@ impl<'a> Added<'a> {
         self.id
     }
 
-    /// Why it was not added, if it was not.
+    /// Why nothing was added or changed, if so: the run had begun, or the id is of another app.
     pub fn error(&self) -> Option<Error> {
-        self.refused.then(|| Error::sealed("a component"))
+        self.refused.clone()
     }
 }

@@ -5,7 +5,7 @@ use crate::conductor::{Ownership, start, taken};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::report::Report;
-use crate::scope::{Message, Shared, blame};
+use crate::scope::{Message, OVER, Shared, blame};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Handle as RuntimeHandle, Runtime};
@@ -101,7 +101,13 @@ impl App {
         if let Some(path) = path.filter(|_| !error.is_already_run()) {
             let _ = report.write_to(path);
         }
-        Arc::new(report)
+        let report = Arc::new(report);
+        // Whoever waits through a handle is told as well, if this was the run.
+        let shared = &self.inner().shared;
+        if self.inner().registered().begun && !error.is_already_run() && shared.report.set(report.clone()).is_ok() {
+            shared.advance(OVER);
+        }
+        report
     }
 }
 

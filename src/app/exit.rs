@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// A finished run as `main`'s return value: the process leaves with [`Report::exit_code`].
 ///
-/// After a run that needed force it leaves without running exit handlers, since threads that were given up may hold what those wait for.
+/// After a run that needed force it leaves the process itself, without exit handlers, since threads that were given up may hold what those
+/// wait for. To leave the ordinary way instead, return `ExitCode::from(report.exit_code())`.
 ///
 /// ```no_run
 /// fn main() -> winddown::Exit {

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::id::ResourceId;
 use crate::plan::spec::ResourceSpec;
 use crate::resource::{Cell, Graveyard, Resource};
-use crate::scope::{Role, Scope, Wrapped};
+use crate::scope::{Message, Role, Scope, Wrapped};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -88,7 +88,10 @@ impl<T: Send + Sync + 'static> IntoFuture for Opening<T> {
                 entry.opened = resource.as_ref().map(|resource| Box::new(Opened { cell: resource.cell(), destroy }) as Box<dyn Destroyable>);
             }
             match (resource, error) {
-                (Some(resource), _) => Ok(resource),
+                (Some(resource), _) => {
+                    shared.send(Message::ResourceCreated { id: id.index });
+                    Ok(resource)
+                }
                 (None, Some(error)) => Err(error.context(format!("the resource `{name}` could not be opened"))),
                 (None, None) => Err(Error::resource_gone(name).into()),
             }

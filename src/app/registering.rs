@@ -1,6 +1,7 @@
 //! How components come in.
 
 use super::{Added, App, Opening};
+use crate::error::Error;
 use crate::event::Observer;
 use crate::id::ComponentId;
 use crate::lifecycle::{Body, FnService, FnTask, Home, Lifecycle, RunCx, Service, ServiceComponent, ThreadComponent, ThreadCx, Tracked};
@@ -106,8 +107,12 @@ impl App {
 
     /// To say more about a component whose id is known.
     pub fn configure(&self, id: ComponentId) -> Added<'_> {
-        let known = id.app == self.inner.shared.app;
-        Added { app: self, id, refused: !known }
+        let refused = if id.app != self.inner.shared.app {
+            Some(Error::unknown_component())
+        } else {
+            self.inner.registered().sealed.then(|| Error::sealed("a change to a component"))
+        };
+        Added { app: self, id, refused }
     }
 
     /// Subscribes to the events of the run. After the run began it is too late, and nothing happens.
@@ -124,11 +129,12 @@ impl App {
         let index = registered.registry.components.len() as u32;
         if registered.sealed {
             drop(registered);
-            self.inner.shared.send(Message::TooLate { name: spec.name.to_string() });
-            return Added { app: self, id: ComponentId { app, index: u32::MAX }, refused: true };
+            let name = spec.name.to_string();
+            self.inner.shared.send(Message::TooLate { name: name.clone() });
+            return Added { app: self, id: ComponentId { app, index: u32::MAX }, refused: Some(Error::sealed(name)) };
         }
         registered.registry.components.push(spec);
         registered.bodies.push(body);
-        Added { app: self, id: ComponentId { app, index }, refused: false }
+        Added { app: self, id: ComponentId { app, index }, refused: None }
     }
 }

@@ -101,7 +101,8 @@ impl App {
         self.set(|r| r.options.output = Some(output))
     }
 
-    /// Also writes the report as JSON to this file at the end, atomically, however the run ends.
+    /// Also writes the report as JSON to this file at the end, atomically, however the run ends. Should that fail, it is said on stderr (where
+    /// there is [output](App::output)); the exit code stays. [`Report::write_to`](crate::Report::write_to) gives the error to whoever wants it.
     pub fn report_to(self, path: impl Into<PathBuf>) -> App {
         let path = path.into();
         self.set(|r| r.options.report_to = Some(path))

@@ -81,7 +81,9 @@ fn announce(app: &str, mut observers: Vec<Box<dyn Observer>>, jobs: &Receiver<Jo
         match job {
             Job::Tell(event) => {
                 // One that panics is not asked again.
-                observers.retain_mut(|observer| caught(|| observer.on_event(&event)).is_ok());
+                let mut broken = observers.extract_if(.., |observer| caught(|| observer.on_event(&event)).is_err());
+                broken.by_ref().for_each(|observer| drop(caught(move || drop(observer))));
+                drop(broken);
                 let _ = caught(|| trace(app, &event));
             }
             Job::Flush(done) => {

@@ -71,8 +71,10 @@ impl Conductor {
         }
         let options = registered.options.clone();
         // Settings that no plan could bear are refused before the set-up opens anything.
-        let settings = crate::plan::spec::Registry { settings: registered.registry.settings.clone(), ..Default::default() };
-        settings.plan()?;
+        if registered.set_up.is_some() || ownership == Ownership::Guarded {
+            let (app, settings) = (registered.registry.app.clone(), registered.registry.settings.clone());
+            crate::plan::spec::Registry { app, settings, ..Default::default() }.plan()?;
+        }
         // How long the report takes to write is reckoned with only if it is written.
         registered.registry.settings.written = options.report_to.is_some();
         let name = registered.registry.app.clone();
@@ -108,6 +110,7 @@ impl Conductor {
 
     /// The run begins. `early` is what had been said before.
     pub(crate) fn begin(&mut self, now: Moment, early: Vec<Message>) {
+        let (opened, early): (Vec<_>, Vec<_>) = early.into_iter().partition(|message| matches!(message, Message::ResourceCreated { .. }));
         early.into_iter().for_each(|message| self.take(now, message));
         if self.machine.stage == Stage::Done {
             // Three signals before it could begin.
@@ -115,6 +118,7 @@ impl Conductor {
         }
         let settings = Plan::unwinding(&self.inner.registered().registry);
         self.machine.begin(now, settings, self.set_up.is_some());
+        opened.into_iter().for_each(|message| self.take(now, message));
         if matches!(self.machine.stage, Stage::SetUp { .. })
             && let Some(set_up) = self.set_up.take()
         {
@@ -189,6 +193,7 @@ impl Conductor {
                 self.voice.say(format!("{name} was registered after the run began and is not started"));
                 self.machine.note(now, Subject::Run, EventKind::RegistrationRefused);
             }
+            Message::ResourceCreated { id } => self.machine.note(now, Subject::Resource(id), EventKind::ResourceCreated),
             Message::Nudged => {
                 if let Some(watch) = &mut self.watch {
                     watch.nudge_ran();

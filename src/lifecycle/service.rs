@@ -96,6 +96,8 @@ impl<S: Service> Lifecycle for ServiceComponent<S> {
         let service = self.home.lock().unwrap_or_else(PoisonError::into_inner).take();
         anyhow::ensure!(service.is_some(), "an earlier run of it has not ended");
         let mut lent = Lent { service, home: self.home.clone() };
+        // A run that fails at once has run, however fast: its end is told after the start's.
+        cx.scope.extra().hold_ends();
         let run = RunCx::new(cx.scope.clone());
         cx.spawn("run", async move {
             match &mut lent.service {

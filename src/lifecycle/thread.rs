@@ -76,6 +76,8 @@ impl Lifecycle for ThreadComponent {
         let scope = cx.scope.clone();
         anyhow::ensure!(scope.enter(), "its scope has closed");
         let place = scope.extra().reserve("thread".into()).place;
+        // A thread that fails at once has run, however fast: its end is told after the start's.
+        scope.extra().hold_ends();
         let inside = scope.clone();
         // A panic in an earlier run poisons the lock; the closure is then run again like any restarted component.
         let run = move || {

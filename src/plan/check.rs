@@ -86,7 +86,8 @@ pub(super) fn resources(registry: &Registry) -> Box<[PlannedResource]> {
     let default = registry.settings.resource_budget;
     let planned = |r: &super::spec::ResourceSpec| PlannedResource {
         name: r.name.as_str().into(),
-        budget: r.budget.unwrap_or(default),
+        // A plan that is refused for it still destroys what set-up had opened.
+        budget: r.budget.filter(|b| !b.is_zero() && *b <= MAX_SPAN).unwrap_or(default),
         explicit: r.budget.is_some(),
     };
     registry.resources.iter().map(planned).collect()

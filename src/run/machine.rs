@@ -238,6 +238,7 @@ impl Machine {
             Move::Ask => self.ask(now, id),
             Move::NoteStop => self.stop_returned(now, id, failure),
             Move::NoteFailure => self.blemish(id, failure),
+            Move::NotePanic => self.blemish(id, failure.filter(|f| f.panicked)),
             Move::RungUp => self.rung_up(now, id),
             Move::Hold => {}
             Move::Release => self.released(now, id),

@@ -162,6 +162,7 @@ impl Machine {
     pub(super) fn start(&mut self, now: Moment, id: u32) {
         let budget = self.plan.start_budget(id);
         let comp = &mut self.comps[id as usize];
+        comp.again = comp.life == Life::BackingOff;
         comp.life = Life::Starting;
         comp.epoch = comp.epoch.wrapping_add(1);
         (comp.returned, comp.ready, comp.finished) = (false, false, false);

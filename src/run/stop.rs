@@ -135,8 +135,15 @@ impl Machine {
         self.not_terminal = self.comps.iter().filter(|c| c.life != Life::Ended).count() as u32;
         for id in 0..self.comps.len() as u32 {
             match self.comps[id as usize].life {
-                // A critical section that holds keeps its bound (T11).
-                Life::Stopping | Life::Undoing | Life::Clearing if !self.holding.contains(&id) => self.recut(now, id),
+                Life::Stopping | Life::Undoing | Life::Clearing => {
+                    let held = self.holding.contains(&id).then(|| self.timers.at(id));
+                    self.recut(now, id);
+                    if let Some(until) = held {
+                        // A critical section keeps its bound, as far as others' explicit budgets allow (T11).
+                        let at = until.min(self.hard_limit(id)).max(now);
+                        self.timers.set(id, at);
+                    }
+                }
                 Life::Ended if self.comps[id as usize].outcome != Outcome::Abandoned => self.actions.push_back(Action::Discard { id }),
                 _ => {}
             }

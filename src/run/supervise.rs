@@ -97,7 +97,6 @@ impl Machine {
     pub(super) fn back_off(&mut self, now: Moment, id: u32) {
         let comp = &mut self.comps[id as usize];
         comp.life = Life::BackingOff;
-        comp.again = true;
         comp.rung = Rung::None;
         let history = comp.history.get_or_insert_default();
         let (pause, restart) = (history.pause, history.restarts);

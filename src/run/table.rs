@@ -69,6 +69,7 @@ pub(crate) enum Move {
     Ask,
     NoteStop,
     NoteFailure,
+    NotePanic,
     RungUp,
     Hold,
     Release,
@@ -124,6 +125,8 @@ pub(crate) fn judge(life: Life, happening: Happening) -> Verdict {
         (L::Stopping | L::Undoing | L::Clearing, H::Released) => Do(Move::Release),
         (L::Stopping | L::Undoing, H::Interrupt) => Ignore("it is on its way already"),
         (L::Stopping | L::Undoing | L::Clearing, H::Ready) => Ignore("too late to be ready"),
+        // An error of a start that is taken back is as good as any end of it; a panic is never lost (R2).
+        (L::Undoing, H::StartErr | H::Failed) => Do(Move::NotePanic),
         (L::Undoing | L::Clearing, H::StartOk | H::StartErr) => Ignore("its start was taken back"),
         (L::Undoing | L::Clearing, H::Finished | H::Failed) => Ignore("its scope is being cleared"),
 
@@ -170,7 +173,7 @@ mod tests {
         ("Clearing", ["x", ".", ".", ".", ".", ".", "x", "x", "BackOff", "Rung", "TakeOver", "Rung", "Hold", "Rele", "Aband"]),
         ("BackingOff", ["x", "x", "x", ".", "x", "x", "End", "x", "x", "St", "End", "x", "x", ".", "End"]),
         ("Stopping", ["x", "x", "x", ".", ".", "NoteFail", "x", "NoteSt", "End", "Rung", ".", "Rung", "Hold", "Rele", "Aband"]),
-        ("Undoing", ["x", ".", ".", ".", ".", ".", "x", "x", "End", "Rung", ".", "Rung", "Hold", "Rele", "Aband"]),
+        ("Undoing", ["x", ".", "NotePa", ".", ".", "NotePa", "x", "x", "End", "Rung", ".", "Rung", "Hold", "Rele", "Aband"]),
         ("Ended", ["St", ".", ".", ".", ".", ".", "x", ".", ".", "x", ".", ".", ".", ".", "."]),
     ];
 

@@ -48,6 +48,12 @@ impl Timers {
         None
     }
 
+    /// What one is set to; looks through all of them.
+    pub(super) fn at(&self, id: u32) -> Moment {
+        let set = |(_, i, g): &(Moment, u32, u32)| *i == id && self.armed[id as usize] && self.generation[id as usize] == *g;
+        self.heap.iter().map(|Reverse(entry)| entry).find(|entry| set(entry)).map_or(Moment::NEVER, |entry| entry.0)
+    }
+
     /// Takes one timer that is due.
     pub(super) fn due(&mut self, now: Moment) -> Option<u32> {
         if self.next()? > now {

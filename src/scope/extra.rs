@@ -1,6 +1,7 @@
 //! What a scope seldom needs, made at first use: named tasks, progress, counters, tokens for others, sleeping threads.
 
 use super::gate::{CANCELLED, STOPPING};
+use crate::run::Input;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
@@ -39,6 +40,8 @@ pub(crate) struct Extra {
     threads: Mutex<Vec<Thread>>,
     bound: AtomicU64,
     aborted: AtomicBool,
+    /// Ends of tasks, kept back until the start has returned.
+    held: Mutex<Option<Vec<Input>>>,
 }
 
 /// A place for one task.
@@ -80,6 +83,24 @@ impl Extra {
         // `cancelled` implies `stopping`.
         roots.into_iter().filter(|(f, _)| *f <= flag).filter_map(|(_, root)| root.get()).for_each(CancellationToken::cancel);
         lock(&self.threads).iter().for_each(Thread::unpark);
+    }
+
+    /// From now on ends of tasks are kept back until [`let_go`](Extra::let_go).
+    pub(crate) fn hold_ends(&self) {
+        *lock(&self.held) = Some(Vec::new());
+    }
+
+    /// Keeps an end back if that is wanted, or gives it back to be told.
+    pub(crate) fn hold(&self, end: Input) -> Option<Input> {
+        match &mut *lock(&self.held) {
+            Some(held) => held.push(end),
+            None => return Some(end),
+        }
+        None
+    }
+
+    pub(crate) fn let_go(&self) -> Vec<Input> {
+        lock(&self.held).take().unwrap_or_default()
     }
 
     /// A place for a task's name, before it is spawned.

@@ -25,6 +25,8 @@ pub(crate) enum Message {
     One { start: bool, id: u32, reply: oneshot::Sender<Result<(), Error>> },
     /// A registration came too late.
     TooLate { name: String },
+    /// A resource was opened.
+    ResourceCreated { id: u32 },
     /// The nudge was run.
     Nudged,
     /// Who waited for the report has it.

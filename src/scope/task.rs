@@ -113,7 +113,10 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
         None => payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic without a text".into()),
     };
     // A payload may panic in its drop, once more.
-    let _ = catch_unwind(AssertUnwindSafe(move || drop(payload)));
+    if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        // And that one's payload too, for ever: left alone.
+        std::mem::forget(again);
+    }
     text
 }
 
@@ -158,6 +161,9 @@ impl Scope {
             (Role::SetUp, None) => self.shared.fact(Input::SetUpDropped),
             (Role::Drop | Role::Start | Role::Stop | Role::Run | Role::Destroy, _) => {}
         }
+        if let (Role::Start, Some(extra)) = (role, self.extra_if_any()) {
+            extra.let_go().into_iter().for_each(|end| self.shared.fact(end));
+        }
         self.leave();
     }
 
@@ -165,7 +171,12 @@ impl Scope {
     fn task_over(&self, name: std::borrow::Cow<'static, str>, result: Result<(), Failure>, lasting: bool) {
         if result.is_err() || (lasting && !self.asked()) {
             let (id, epoch) = (self.subject, self.epoch);
-            self.shared.fact(Input::TaskEnded { id, epoch, task: name.as_ref().into(), result, lasting });
+            let end = Input::TaskEnded { id, epoch, task: name.as_ref().into(), result, lasting };
+            let told = match self.extra_if_any() {
+                Some(extra) => extra.hold(end),
+                None => Some(end),
+            };
+            told.into_iter().for_each(|end| self.shared.fact(end));
         }
     }
 }

@@ -104,7 +104,7 @@ fn o4_plans_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn o6_plan_and_rehearsal_start_nothing_and_leave_with_0() {
+fn o6_p5_plan_and_rehearsal_start_nothing_and_leave_with_0() {
     let toml = "[[component]]\nname = 'alpha'\nstart = 'panic'\n";
     for args in [&["--plan"][..], &["--rehearse"], &["--plan", "--rehearse"]] {
         let end = Setup::of("shown", toml).args(args).spawn().end(PATIENCE);

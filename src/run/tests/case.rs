@@ -1,6 +1,7 @@
 //! What is registered, who misbehaves, and what comes from outside: plain data, in milliseconds.
 
-use super::world::{Ending, World};
+use super::ending::Ending;
+use super::world::World;
 use crate::id::ComponentId;
 use crate::phase::Phase;
 use crate::plan::spec::{Dependency, Registry, ResourceSpec, Settings, Spec, Use};

@@ -4,12 +4,13 @@
 //! in the plainest way there is; every test that goes through the world is judged by the model too.
 
 mod case;
+mod ending;
 mod model;
 mod model_actions;
 mod model_end;
+mod model_facts;
 mod naive;
 mod prop;
-mod regressions;
 mod rules_order;
 mod rules_resources;
 mod rules_run;

@@ -27,10 +27,6 @@ impl Model<'_> {
                 let at = self.all[id as usize].at;
                 self.check(at == At::Over && self.down.is_some(), "S1", || format!("c{id} is discarded while {at:?}"));
             }
-            Action::Discard { id } => {
-                let ended = self.down.is_some() && self.all[id as usize].at == At::Over;
-                self.check(ended, "S1", || format!("c{id} is dropped though it may be started again"));
-            }
             Action::Destroy { id } => self.destroy(id),
             Action::DropDestroy { id } => {
                 let due = self.freeing.is_some_and(|(r, until)| r == id && (until == now || self.at_tail));
@@ -69,6 +65,7 @@ impl Model<'_> {
             at => self.wrong("T4", format!("c{id} starts while {at:?}")),
         }
         let one = &mut self.all[id as usize];
+        one.again = one.at == At::Pausing;
         (one.at, one.epoch, one.start_by) = (At::Starting, epoch, deadline);
         (one.returned, one.ready, one.finished, one.interrupted, one.empty, one.asked) = (false, false, false, false, false, false);
         (one.rung, one.holds, one.released) = (0, false, false);

@@ -124,7 +124,7 @@ fn legal(parts: &[Part], id: usize) -> Vec<u32> {
 #[test]
 fn random_plans_behaviours_and_moments_keep_every_rule() {
     let wanted = std::env::var("WINDDOWN_CASES").ok().and_then(|n| n.parse().ok());
-    let config = Config { cases: wanted.unwrap_or(10_000), failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let config = Config { cases: wanted.unwrap_or(8_000), failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let mut runner = match wanted {
         Some(_) => TestRunner::new(config),
         // The same cases every time: a change is judged by what it changed.

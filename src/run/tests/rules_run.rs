@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::reason::{Profile, ReasonKind};
 use crate::span::{millis, secs};
 
-fn kind(end: &super::world::Ending) -> ReasonKind {
+fn kind(end: &super::ending::Ending) -> ReasonKind {
     end.report.trigger().unwrap().kind()
 }
 
@@ -96,6 +96,15 @@ fn r1_what_was_started_again_on_request_has_nothing_to_be_cured_of() {
     let case = Case::new().with(again).at(0, Outside::StartOne(0)).at(200, Outside::StopOne(0)).at(300, Outside::StartOne(0));
     let end = case.at(350, Outside::Signal(15)).run();
     assert_eq!((end.of(0).outcome, end.report.exit_code()), (Outcome::Stopped, 0));
+}
+
+#[test]
+fn r1_a_start_on_request_is_no_restart_whatever_was_before() {
+    // Restarted once and well since; then stopped, started on request, and that fails.
+    let mut flaky = part().run(100, How::Fails).start(10, How::Fails).restart(3, 10_000);
+    (flaky.script.run_bad, flaky.script.start_bad) = (0b1, 0b100);
+    let end = Case::new().with(flaky).at(1000, Outside::StopOne(0)).at(2000, Outside::StartOne(0)).run();
+    assert_eq!((end.starts(0).len(), end.of(0).restarts, kind(&end)), (3, 1, ReasonKind::StartFailed));
 }
 
 #[test]

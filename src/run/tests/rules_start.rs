@@ -113,6 +113,14 @@ fn s3_dropping_a_start_is_no_force_unless_it_cannot_be_dropped() {
 }
 
 #[test]
+fn r2_a_panic_of_a_start_that_is_taken_back_is_not_lost() {
+    for (how, outcome, code) in [(How::Panics, Outcome::Panicked, 1), (How::Fails, Outcome::NotStarted, 0)] {
+        let end = Case::new().with(part().start(300, how).start_force(IGNORES)).at(100, Outside::Signal(15)).run();
+        assert_eq!((end.of(0).outcome, end.report.exit_code()), (outcome, code));
+    }
+}
+
+#[test]
 fn s3_the_first_cause_is_the_one_reported() {
     let end = Case::new().with(part().start(20, How::Fails)).with(part().run(50, How::Fails)).at(20, Outside::Signal(15)).run();
     let trigger = end.report.trigger().unwrap();

@@ -2,16 +2,16 @@
 //! Facts come before timeouts at the same instant (T6).
 
 use super::case::{Call, Case, Force, How, Outside};
+use super::ending::Ending;
 use super::model::Model;
 use super::ms;
 use crate::plan::Plan;
-use crate::report::{ComponentReport, Raw, Report};
+use crate::report::{Raw, Report};
 use crate::run::machine::{Machine, Stage};
 use crate::run::{Action, Failure, Input};
 use crate::span::{Moment, millis};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 const START: u8 = 1;
 const RUN: u8 = 2;
@@ -39,47 +39,6 @@ enum Event {
     Ends { id: u32, epoch: u32, member: u8, result: Option<Result<(), Failure>> },
     Release { id: u32, epoch: u32 },
     From(Outside),
-}
-
-/// How it all ended.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) report: Report,
-    pub(super) log: Vec<(Moment, Action)>,
-    pub(super) ended: Moment,
-}
-
-impl Ending {
-    fn find<T>(&self, what: impl Fn(&Action) -> Option<T>) -> Vec<(u64, T)> {
-        self.log.iter().filter_map(|(at, action)| Some((at.0 / 1_000_000, what(action)?))).collect()
-    }
-    /// When its start was called, each time, in milliseconds.
-    pub(super) fn starts(&self, c: u32) -> Vec<u64> {
-        self.find(|a| matches!(a, Action::Start { id, .. } if *id == c).then_some(())).into_iter().map(|(at, ())| at).collect()
-    }
-    /// When it was asked to stop, and its budget, each time.
-    pub(super) fn asks(&self, c: u32) -> Vec<(u64, Duration)> {
-        let asked = self.log.iter().filter_map(|(at, action)| match action {
-            Action::AskStop { id, deadline } if *id == c => Some((at.0 / 1_000_000, deadline.since(*at))),
-            _ => None,
-        });
-        asked.collect()
-    }
-    /// When an action was given for the first time.
-    pub(super) fn when(&self, wanted: impl Fn(&Action) -> bool) -> Option<u64> {
-        self.find(|a| wanted(a).then_some(())).first().map(|(at, ())| *at)
-    }
-    /// When it became terminal, each time.
-    pub(super) fn over(&self, c: u32) -> Vec<u64> {
-        self.find(|a| matches!(a, Action::Ended { id, .. } if *id == c).then_some(())).into_iter().map(|(at, ())| at).collect()
-    }
-    /// What each ticket was answered.
-    pub(super) fn answers(&self) -> Vec<(u64, bool)> {
-        self.find(|a| if let Action::Answer { result, .. } = a { Some(result.is_ok()) } else { None })
-    }
-    pub(super) fn of(&self, c: u32) -> &ComponentReport {
-        &self.report.components()[c as usize]
-    }
 }
 
 /// The world of one case.
@@ -177,15 +136,15 @@ impl<'a> World<'a> {
     fn happen(&mut self, now: Moment, event: Event) {
         match event {
             Event::Say(input) => self.say(now, input),
-            Event::From(Outside::Signal(number)) => self.say(now, Input::Signal { number, name: "SIGNAL" }),
-            Event::From(Outside::Request) => self.say(now, Input::Request { why: "asked".into() }),
-            Event::From(Outside::StartOne(id)) => {
+            Event::From(one) => {
                 self.next += 1;
-                self.say(now, Input::StartOne { id, ticket: self.next });
-            }
-            Event::From(Outside::StopOne(id)) => {
-                self.next += 1;
-                self.say(now, Input::StopOne { id, ticket: self.next });
+                let ticket = self.next;
+                match one {
+                    Outside::StartOne(id) => self.say(now, Input::StartOne { id, ticket }),
+                    Outside::StopOne(id) => self.say(now, Input::StopOne { id, ticket }),
+                    Outside::Signal(number) => self.say(now, Input::Signal { number, name: "SIGNAL" }),
+                    Outside::Request => self.say(now, Input::Request { why: "asked".into() }),
+                }
             }
             Event::Release { id, epoch } => {
                 if self.scopes[id as usize].epoch == epoch {
@@ -237,15 +196,11 @@ impl<'a> World<'a> {
             Action::Interrupt { id } => {
                 let scope = &mut self.scopes[id as usize];
                 (scope.sealed, scope.told) = (true, Some(now));
-                let force = self.force(id);
-                self.all_end(now, id, force.cancel, true);
+                self.all_end(now, id, self.force(id).cancel, true);
                 self.close(now, id);
             }
             Action::AskStop { id, .. } => self.ask(now, id),
-            Action::Cancel { id, .. } => {
-                let force = self.force(id);
-                self.all_end(now, id, force.cancel, true);
-            }
+            Action::Cancel { id, .. } => self.all_end(now, id, self.force(id).cancel, true),
             Action::Abort { id } => {
                 let scope = &mut self.scopes[id as usize];
                 let epoch = scope.epoch;

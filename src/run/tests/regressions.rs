@@ -1,1 +1,0 @@
-//! What random cases found, kept small.
