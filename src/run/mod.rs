@@ -12,6 +12,7 @@
 //! - I5. Every list is worked off with a stack of its own, never by recursion, and every edge is walked once each way, so a run costs
 //!   time linear in components and edges (timers add their heap).
 
+mod ladder;
 pub(crate) mod machine;
 mod resources;
 mod single;
