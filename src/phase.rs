@@ -55,3 +55,15 @@ impl fmt::Display for Phase {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn o5_the_named_rungs_are_in_order_with_room_between_them() {
+        let ladder = [Phase::TELEMETRY, Phase::CONNECTIONS, Phase::TRACE, Phase::CLIENTS, Phase::WORKERS, Phase::INTAKE, Phase::EDGE];
+        assert!(ladder.windows(2).all(|pair| pair[1].get() - pair[0].get() >= 50));
+        assert_eq!(ladder.map(Phase::get), [-300, -200, -150, -100, 0, 100, 200]);
+    }
+}
