@@ -21,16 +21,16 @@ impl Conductor {
             Action::PlanForUnwinding => self.plan(now),
             Action::Start { id, epoch, deadline } => return self.start_component(id, epoch, deadline),
             Action::Interrupt { id } => {
-                let scope = self.scope(id)?;
+                let scope = self.slots.get(id as usize)?.scope.as_ref()?;
                 scope.set_deadline(now.plus(self.machine.cancel_wait(id)));
-                scope.fire(CANCELLED);
+                scope.fire(CANCELLED, &mut self.wakers);
                 scope.seal();
             }
             Action::AskStop { id, deadline } => self.ask_component(id, deadline),
             Action::Cancel { id, deadline } => {
-                let scope = self.scope(id)?;
+                let scope = self.slots.get(id as usize)?.scope.as_ref()?;
                 scope.set_deadline(deadline);
-                scope.fire(CANCELLED);
+                scope.fire(CANCELLED, &mut self.wakers);
             }
             Action::Abort { id } => return self.abort_component(id, false),
             Action::AbortNow { id } => return self.abort_component(id, true),
@@ -60,10 +60,6 @@ impl Conductor {
             self.drop_elsewhere(crate::scope::SET_UP, set_up);
         }
         Some(Input::SetUpDropped)
-    }
-
-    fn scope(&self, id: u32) -> Option<&Arc<Scope>> {
-        self.slots.get(id as usize)?.scope.as_ref()
     }
 
     fn start_component(&mut self, id: u32, epoch: u32, deadline: Moment) -> Option<Input> {
@@ -117,7 +113,7 @@ impl Conductor {
         let slot = &mut self.slots[id as usize];
         let Some(scope) = &slot.scope else { return };
         scope.set_deadline(deadline);
-        scope.fire(STOPPING);
+        scope.fire(STOPPING, &mut self.wakers);
         if let (Body::Component(home), Some(runtime)) = (&slot.body, &runtime) {
             scope.enter();
             slot.operation = Some(home.stop(scope.clone(), runtime, reason, keep));

@@ -18,8 +18,12 @@ use crate::scope::{Counts, FIRST_TASK, Message, READY, RESOURCES, Role, SET_UP, 
 use crate::span::Moment;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::Waker;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+
+/// So many tasks are woken together at most.
+const BURST: usize = 1024;
 
 /// Who owns the process, and so decides what its end means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub(crate) struct Conductor {
     pub(super) host_gone: bool,
     /// Drops of the user's that are under way on the runtime.
     pub(super) graveyard: Arc<Graveyard>,
+    /// Tasks to be woken. Close together: workers that find one at a time go to sleep in between, and each wake is then a system call.
+    pub(super) wakers: Vec<Waker>,
     pub(super) voice: Voice,
     pub(super) watch: Option<Watch>,
     pub(super) ending: Ending,
@@ -101,6 +107,7 @@ impl Conductor {
             tickets: HashMap::new(),
             next_ticket: 0,
             host_gone: false,
+            wakers: Vec::new(),
             graveyard: Arc::default(),
             voice,
             watch: real.then(Watch::new),
@@ -223,7 +230,11 @@ impl Conductor {
                 self.machine.handle(now, input);
                 self.announce_stage();
             }
+            if self.wakers.len() >= BURST {
+                self.wakers.drain(..).for_each(Waker::wake);
+            }
         }
+        self.wakers.drain(..).for_each(Waker::wake);
         self.voice.pass_on(&self.machine);
         for illegal in self.machine.illegal.drain(..) {
             self.voice.say(format!("defect, please report it: illegal transition {illegal}"));

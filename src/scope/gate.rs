@@ -39,13 +39,20 @@ impl Gate {
 
     /// Sets a flag and wakes who waits for it.
     pub(crate) fn set(&self, flag: u8) {
+        let mut wakers = Vec::new();
+        self.set_and_collect(flag, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Sets a flag and hands out who is to be woken: of many gates in a row, so that the wake-ups come close together.
+    pub(crate) fn set_and_collect(&self, flag: u8, wakers: &mut Vec<Waker>) {
         let flag = if flag == CANCELLED { CANCELLED | STOPPING } else { flag };
         self.flags.fetch_or(flag, Ordering::SeqCst);
         let due = self.lock().take_due(flag);
         match due {
             Waiters::None => {}
-            Waiters::One(_, _, waker) => waker.wake(),
-            Waiters::Many(all) => all.into_values().for_each(|(_, waker)| waker.wake()),
+            Waiters::One(_, _, waker) => wakers.push(waker),
+            Waiters::Many(all) => wakers.extend(all.into_values().map(|(_, waker)| waker)),
         }
     }
 

@@ -27,6 +27,7 @@ use gate::Gate;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::Duration;
 
 /// Subjects that are no components share the numbers above these.
@@ -88,9 +89,9 @@ impl Scope {
         self.gate.is_set(gate::STOPPING)
     }
 
-    /// Fires a token, and wakes threads that sleep on it.
-    pub(crate) fn fire(&self, flag: u8) {
-        self.gate.set(flag);
+    /// Fires a token, wakes threads that sleep on it, and hands out the tasks that are to be woken.
+    pub(crate) fn fire(&self, flag: u8, wakers: &mut Vec<Waker>) {
+        self.gate.set_and_collect(flag, wakers);
         if let Some(extra) = self.extra_if_any() {
             extra.fire(flag);
         }
