@@ -14,6 +14,7 @@ fn s5_signal_before_the_first_start_is_remembered() {
         name = 'db'
         [[component]]
         name = 'first'
+        uses = ['db']
         start = '30s'
         [[component]]
         name = 'second'

@@ -34,7 +34,7 @@ async fn d1_resources_are_destroyed_after_all_components_in_reverse_one_by_one()
     assert_eq!(lines[3..], ["down slow", "destroy third", "gone third", "destroy second", "gone second", "destroy first", "gone first"]);
     assert!(report.resources().iter().all(|r| r.outcome == ResourceOutcome::Destroyed && r.held_by.is_empty()));
     assert!(report.resources().windows(2).all(|pair| pair[0].ended > pair[1].ended));
-    assert_eq!((story(&report, "first"), report.exit_code()), (vec!["destroy_began", "destroy_ended"], 0));
+    assert_eq!((story(&report, "first"), report.exit_code()), (vec!["resource_created", "destroy_began", "destroy_ended"], 0));
 }
 
 #[tokio::test(start_paused = true)]
