@@ -26,8 +26,9 @@ pub(crate) fn run(quick: bool) -> Result<()> {
             cells.push(cell(n, phases, rounds)?);
         }
     }
-    print_times(&cells, "start", |sample| sample.start_ms);
-    print_times(&cells, "stop", |sample| sample.stop_ms);
+    print_times(&cells, "start", |s| s.start_ms, |s| s.start_cpu_ms);
+    print_registering(&cells);
+    print_times(&cells, "stop", |s| s.stop_ms, |s| s.stop_cpu_ms);
     print_memory(&cells);
     print_growth(&cells);
     Ok(())
@@ -64,13 +65,13 @@ impl Cell {
     }
 }
 
-fn print_times(cells: &[Cell], what: &str, of: fn(&Sample) -> f64) {
-    println!("\n**{what}, ms**\n");
-    println!("| components | phases | floor | same work | winddown | × floor | × same work |");
-    println!("|---:|---:|---:|---:|---:|---:|---:|");
+fn print_times(cells: &[Cell], what: &str, of: fn(&Sample) -> f64, cpu: fn(&Sample) -> f64) {
+    println!("\n**{what}, ms** (the last column compares processor time)\n");
+    println!("| components | phases | floor | same work | winddown | × floor | × same work | × floor, processor |");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
     for cell in cells {
         println!(
-            "| {} | {} | {} | {} | {} | {:.2} | {:.2} |",
+            "| {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} |",
             count(cell.n),
             cell.phases,
             figure(cell.median(0, of)),
@@ -78,15 +79,17 @@ fn print_times(cells: &[Cell], what: &str, of: fn(&Sample) -> f64) {
             figure(cell.median(2, of)),
             cell.ratio(0, of),
             cell.ratio(1, of),
+            cell.ratio(0, cpu),
         );
     }
-    if what == "start" {
-        println!("\nOf winddown's start, registering took:\n");
-        println!("| components | phases | registering, ms |\n|---:|---:|---:|");
-        for cell in cells.iter().filter(|cell| cell.n >= 10_000) {
-            let registering = cell.median(2, |sample| sample.registering_ms);
-            println!("| {} | {} | {} |", count(cell.n), cell.phases, figure(registering));
-        }
+}
+
+fn print_registering(cells: &[Cell]) {
+    println!("\nOf winddown's start, registering took:\n");
+    println!("| components | phases | registering, ms |\n|---:|---:|---:|");
+    for cell in cells.iter().filter(|cell| cell.n >= 10_000) {
+        let registering = cell.median(2, |sample| sample.registering_ms);
+        println!("| {} | {} | {} |", count(cell.n), cell.phases, figure(registering));
     }
 }
 
