@@ -240,7 +240,7 @@ impl Conductor {
             _ => None,
         });
         if let Some(id) = component {
-            self.machine.panicked(id, Failure::panic(text));
+            self.machine.panicked(now, id, Failure::panic(text));
         }
         let who = subject.map_or_else(|| "code outside any component".to_owned(), |s| self.who(s));
         self.voice.say(format_args!("{who} panicked, and a panic ends this process: {text}"));

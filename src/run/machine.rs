@@ -299,10 +299,11 @@ impl Machine {
         }
     }
 
-    /// A component's panic that no frame will catch.
-    pub(crate) fn panicked(&mut self, id: u32, failure: Failure) {
-        if self.comps.get(id as usize).is_some() {
+    /// A component's panic that no frame will catch: that is its end, and the process's.
+    pub(crate) fn panicked(&mut self, now: Moment, id: u32, failure: Failure) {
+        if self.stage != Stage::Done && self.comps.get(id as usize).is_some_and(|c| c.life != Life::Ended) {
             self.blemish(id, Some(failure));
+            self.terminated(now, id, false);
         }
     }
 

@@ -282,7 +282,7 @@ impl Machine {
         }
     }
 
-    fn terminated(&mut self, now: Moment, id: u32, abandoned: bool) {
+    pub(super) fn terminated(&mut self, now: Moment, id: u32, abandoned: bool) {
         if !self.holding.is_empty() {
             self.holding.remove(&id);
         }
