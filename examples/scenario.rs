@@ -78,10 +78,9 @@ fn show(args: &Args, file: &str, scenario: &Scenario) -> ExitCode {
 
 /// The plan knows a resource once it is open. These are made of nothing, so opening them starts nothing either.
 fn plan(args: &Args, scenario: &Scenario) -> Result<Plan, Vec<String>> {
-    let app = assemble::app(scenario, args);
+    let (app, wiring) = assemble::register(scenario, args);
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| vec![error.to_string()])?;
-    let opened = runtime.block_on(assemble::open(app.clone(), scenario.resources.clone()));
-    opened.map_err(|error| vec![format!("{error:#}")])?;
+    runtime.block_on(wiring.open(app.clone())).map_err(|error| vec![format!("{error:#}")])?;
     app.plan().map_err(|error| error.problems().iter().map(Problem::to_string).collect())
 }
 

@@ -7,9 +7,16 @@ use anyhow::bail;
 use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
-use winddown::{App, Event, Handle, Phase, Restart};
+use winddown::{App, ComponentId, Event, Handle, Phase, Restart};
 
+/// The app that is run: its resources are opened by its set-up.
 pub(crate) fn app(scenario: &Scenario, args: &Args) -> App {
+    let (app, wiring) = register(scenario, args);
+    app.setup(move |app| wiring.open(app))
+}
+
+/// The app with its components, and what is left to be done before it is whole.
+pub(crate) fn register(scenario: &Scenario, args: &Args) -> (App, Wiring) {
     let mut app = App::new(scenario.name.as_str()).worker_threads(scenario.worker_threads);
     if let Some(grace) = scenario.grace {
         app = app.grace(grace);
@@ -20,7 +27,7 @@ pub(crate) fn app(scenario: &Scenario, args: &Args) -> App {
     if let Some(path) = &args.report {
         app = app.report_to(path);
     }
-    scenario.components.iter().for_each(|component| add(&app, component));
+    let uses = scenario.components.iter().map(|component| (add(&app, component), component.uses.clone())).collect();
     if args.trace {
         app.observe(|event: &Event| {
             if let Ok(line) = serde_json::to_string(event) {
@@ -29,20 +36,31 @@ pub(crate) fn app(scenario: &Scenario, args: &Args) -> App {
         });
     }
     announce(&app, scenario.stop_after);
-    let resources = scenario.resources.clone();
-    app.setup(move |app| open(app, resources))
+    (app, Wiring { resources: scenario.resources.clone(), uses })
 }
 
 /// Stands for a connection pool or the like.
 struct Pool;
 
-/// Opens them in the file's order: that is what makes them known to the plan, too.
-pub(crate) async fn open(app: App, resources: Vec<Resource>) -> anyhow::Result<()> {
-    for Resource { name, destroy } in resources {
-        let opening = app.resource(name, async { Ok::<_, Infallible>(Pool) });
-        opening.destroy_with(move |_| free(destroy)).await?;
+/// Resources, and who uses them. Both wait for the set-up: as long as a resource is not there, a component that uses it
+/// makes the plan impossible, and a run that is stopped that early could not even list its components.
+pub(crate) struct Wiring {
+    resources: Vec<Resource>,
+    uses: Vec<(ComponentId, Vec<String>)>,
+}
+
+impl Wiring {
+    /// Opens them in the file's order: that is what makes them known to the plan, too.
+    pub(crate) async fn open(self, app: App) -> anyhow::Result<()> {
+        for Resource { name, destroy } in self.resources {
+            let opening = app.resource(name, async { Ok::<_, Infallible>(Pool) });
+            opening.destroy_with(move |_| free(destroy)).await?;
+        }
+        for (component, names) in self.uses {
+            names.iter().fold(app.configure(component), |added, name| added.uses_named(name));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 async fn free(destroy: Destroy) -> anyhow::Result<()> {
@@ -55,7 +73,7 @@ async fn free(destroy: Destroy) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn add(app: &App, component: &Component) {
+fn add(app: &App, component: &Component) -> ComponentId {
     let mut added = app
         .add(Scripted(component.script))
         .named(component.name.as_str())
@@ -64,9 +82,6 @@ fn add(app: &App, component: &Component) {
         .policy(policy(component.policy));
     for name in &component.after {
         added = added.after_named(name);
-    }
-    for name in &component.uses {
-        added = added.uses_named(name);
     }
     if let Some(budget) = component.start_budget {
         added = added.start_budget(budget);
@@ -79,8 +94,9 @@ fn add(app: &App, component: &Component) {
         added = added.typical_start(span);
     }
     if let Stop::Takes(span) | Stop::Block(span) = component.script.stop {
-        added.typical_stop(span);
+        added = added.typical_stop(span);
     }
+    added.id()
 }
 
 fn policy(policy: Policy) -> winddown::Policy {

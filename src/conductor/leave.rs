@@ -26,7 +26,7 @@ const PRINTING: Duration = Duration::from_millis(200);
 /// Both, when somebody has signalled three times.
 /// A host has this long at least to take its report.
 const HAND_OVER: Duration = Duration::from_millis(50);
-const AT_ONCE: Duration = Duration::from_millis(15);
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// What the end needs to know.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Conductor {
         let body = move || {
             let left = until.saturating_duration_since(Instant::now());
             if disarmed.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-                exit_now(shared.report.get().map_or(124, |report| report.exit_code()));
+                exit_now(shared.exit_code.get().copied().unwrap_or(124));
             }
         };
         if std::thread::Builder::new().name("winddown-net".into()).spawn(body).is_ok() {
@@ -112,6 +112,7 @@ impl Conductor {
     /// Writes and prints it, then lets everybody have it.
     fn publish(&mut self, report: &Arc<Report>) {
         self.tickets.clear();
+        let _ = self.inner.shared.exit_code.set(report.exit_code());
         let bound = self.time_to_write();
         let began = Instant::now();
         let written = self.ending.report_to.take().and_then(|path| scribe(path, report.clone()));
@@ -168,11 +169,8 @@ impl Conductor {
         }
         self.voice.pass_on(&self.machine);
         self.voice.printer.flush(Duration::from_millis(5));
-        let code = match self.machine.cut {
-            Some(Cut::Signal(signal)) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
-            _ => 124,
-        };
-        exit_now(code);
+        // A run that was over by then leaves as its report says.
+        exit_now(self.inner.shared.exit_code.get().copied().unwrap_or(124));
     }
 
     /// After the report: is there nothing left to do for this thread?
@@ -247,6 +245,8 @@ impl Conductor {
         let kind = crate::ReasonKind::ComponentFailed;
         self.machine.give_up(now, Cause { kind, detail: text.to_owned(), component });
         self.ending.on_deadline = OnDeadline::Return;
+        // The panic leaves the process, not `main`, which goes on waiting.
+        std::mem::forget(self.ending.done.take());
         self.settle(now);
         let _ = done.try_send(());
     }

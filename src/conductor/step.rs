@@ -160,10 +160,11 @@ impl Conductor {
         self.resources = resources.into_iter().map(|r| r.opened).collect();
         // Only kept in case the plan is refused.
         let unwinding = Plan::unwinding(&registry);
+        let bare = self.machine.shutdown.is_some().then(|| registry.clone().bare());
         let plan = match registry.plan() {
             Ok(plan) => plan,
             // Set-up did not come to its end, so what it had registered may be half of something: no reason to refuse it.
-            Err(_) if self.machine.shutdown.is_some() => unwinding,
+            Err(_) if bare.is_some() => bare.and_then(|bare| bare.plan().ok()).unwrap_or(unwinding),
             Err(error) => {
                 self.machine.refused = Some(error.lines());
                 unwinding

@@ -89,6 +89,17 @@ pub(crate) struct ResourceSpec {
     pub(crate) budget: Option<Duration>,
 }
 
+impl Registry {
+    /// The components alone, without what may be wrong between them: for a report in which none of them was started.
+    pub(crate) fn bare(mut self) -> Registry {
+        for spec in &mut self.components {
+            let (name, phase) = (spec.name.clone(), spec.phase);
+            *spec = Spec { name, phase, ..Spec::default() };
+        }
+        self
+    }
+}
+
 /// Everything registered so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {

@@ -84,8 +84,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn set_up_dropped(&mut self, _now: Moment) {
+    pub(super) fn set_up_dropped(&mut self, now: Moment) {
         if matches!(self.stage, Stage::DroppingSetUp { .. }) {
+            // One that was late has its end in the timeline already, one that never began has none.
+            if self.shutdown.as_ref().is_some_and(|s| s.cause.kind != ReasonKind::SetupFailed) {
+                self.note(now, Subject::Run, EventKind::SetUpEnded { error: Some("interrupted by the shutdown".into()) });
+            }
             self.leave_set_up();
         }
     }

@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) root: CancellationToken,
     pub(crate) state: AtomicU8,
     pub(crate) report: OnceLock<Arc<Report>>,
+    /// Known a little before the report is handed over.
+    pub(crate) exit_code: OnceLock<u8>,
     /// Rung at ready, at the begin of a shutdown and with the report.
     pub(crate) changed: Notify,
 }
@@ -87,6 +89,7 @@ impl Shared {
             root: CancellationToken::new(),
             state: AtomicU8::new(BEFORE),
             report: OnceLock::new(),
+            exit_code: OnceLock::new(),
             changed: Notify::new(),
         })
     }

@@ -3,6 +3,7 @@
 use super::lines::Lines;
 use super::report::Report;
 use super::{PATIENCE, millis};
+use serde_json::Value;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -147,12 +148,26 @@ impl Running {
 
     /// Waits for an event; the child has to run with `--trace`.
     pub(crate) fn event(&self, kind: &str, subject: Option<&str>) {
-        let wanted = |line: &str| {
-            serde_json::from_str::<serde_json::Value>(line)
-                .is_ok_and(|event| event["kind"] == kind && subject.is_none_or(|subject| event["subject"] == subject))
-        };
-        let found = self.stderr.wait_for(PATIENCE, wanted);
-        assert!(found.is_some(), "no event {kind} of {subject:?}:\n{}", self.told());
+        let wanted = |event: &Value| event["kind"] == kind && subject.is_none_or(|subject| event["subject"] == subject);
+        assert!(self.traced(1, wanted), "no event {kind} of {subject:?}:\n{}", self.told());
+    }
+
+    /// Sends a signal and waits until it has been taken; the child has to run with `--trace`. Two that are on their way
+    /// at the same time may arrive in either order.
+    pub(crate) fn signal_and_wait(&self, name: &str) {
+        self.signal(name);
+        self.took(name, 1);
+    }
+
+    /// Waits until the child has taken this signal for the `n`th time; it has to run with `--trace`.
+    pub(crate) fn took(&self, name: &str, n: usize) {
+        let wanted = |event: &Value| event["kind"] == "signal_received" && event["signal"] == format!("SIG{name}");
+        assert!(self.traced(n, wanted), "SIG{name} was not taken {n} times:\n{}", self.told());
+    }
+
+    fn traced(&self, n: usize, wanted: impl Fn(&Value) -> bool) -> bool {
+        let event = |line: &str| serde_json::from_str(line).is_ok_and(|event| wanted(&event));
+        self.stderr.wait_for_nth(PATIENCE, n, event).is_some()
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -42,15 +42,18 @@ impl Lines {
 
     /// Waits for a line, also among those already there. `None` when the stream ends or the time is over without it.
     pub(crate) fn wait_for(&self, bound: Duration, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        self.wait_for_nth(bound, 1, wanted)
+    }
+
+    /// Waits for the `n`th such line.
+    pub(crate) fn wait_for_nth(&self, bound: Duration, n: usize, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let deadline = Instant::now() + bound;
         let (state, changed) = &*self.0;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = 0;
         loop {
-            if let Some(line) = state.lines[seen..].iter().find(|line| wanted(line)) {
+            if let Some(line) = state.lines.iter().filter(|line| wanted(line)).nth(n - 1) {
                 return Some(line.clone());
             }
-            seen = state.lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
             if state.closed || left.is_zero() {
                 return None;

@@ -90,7 +90,7 @@ fn p3_128_and_the_third_signals_number() {
         child.signal("TERM");
         child.event("stop_began", Some("a"));
         let second = if third == "INT" { "QUIT" } else { "INT" };
-        child.signal(second);
+        child.signal_and_wait(second);
         child.signal(third);
         let end = child.end(PATIENCE);
         leaves_with(&end, code, "immediate");

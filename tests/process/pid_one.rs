@@ -52,6 +52,7 @@ fn t8_pid_1_leaves_on_the_third_signal() {
     signal(pid, "TERM");
     child.event("stop_began", Some("a"));
     signal(pid, "INT");
+    child.took("INT", 1);
     signal(pid, "QUIT");
     let end = child.end(PATIENCE);
     assert_eq!(end.code(), 131, "{}", end.stderr);

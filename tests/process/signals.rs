@@ -77,7 +77,7 @@ fn t8_third_signal_leaves_at_once() {
     let child = ready("third", STUCK);
     child.signal("TERM");
     child.event("stop_began", Some("stuck"));
-    child.signal("INT");
+    child.signal_and_wait("INT");
     child.signal("QUIT");
     let asked = Instant::now();
     let end = child.end(PATIENCE);
@@ -90,12 +90,12 @@ fn t8_third_signal_leaves_at_once() {
 #[test]
 fn t8_three_times_the_same_signal_counts_as_three_when_it_is_repeated_slowly() {
     let child = ready("thrice", STUCK);
-    child.signal("TERM");
-    child.event("stop_began", Some("stuck"));
-    for _ in 0..2 {
-        std::thread::sleep(millis(ONE_SIGNAL + 50));
+    for n in 1..=2 {
         child.signal("TERM");
+        child.took("TERM", n);
+        std::thread::sleep(millis(ONE_SIGNAL + 50));
     }
+    child.signal("TERM");
     let end = child.end(PATIENCE);
     assert_eq!(end.code(), 143, "{}", end.stderr);
     assert_eq!(end.report().text("verdict"), "immediate");

@@ -85,7 +85,7 @@ start = 'fail'
 fn s3_the_first_cause_is_reported_also_when_signals_follow() {
     let child = Setup::of("undone", UNDONE).args(["--trace"]).spawn();
     child.event("stop_began", Some("runs"));
-    child.signal("TERM");
+    child.signal_and_wait("TERM");
     child.signal("INT");
     let end = child.end(PATIENCE);
     let trigger = &end.report().0["trigger"];
@@ -97,9 +97,10 @@ fn s3_the_first_cause_is_reported_also_when_signals_follow() {
 fn s4_signals_during_a_rollback_hurry_it_and_then_leave() {
     let child = Setup::of("hurried", UNDONE).args(["--trace"]).spawn();
     child.event("stop_began", Some("runs"));
-    for signal in ["TERM", "INT", "QUIT"] {
-        child.signal(signal);
+    for signal in ["TERM", "INT"] {
+        child.signal_and_wait(signal);
     }
+    child.signal("QUIT");
     let asked = Instant::now();
     let end = child.end(PATIENCE);
     assert!(matches!(end.code(), 124 | 131), "{}", end.status);
@@ -139,7 +140,7 @@ fn d1_third_signal_during_destroy_leaves_at_once() {
     child.ready();
     child.signal("TERM");
     child.event("destroy_began", Some("db"));
-    child.signal("INT");
+    child.signal_and_wait("INT");
     child.signal("QUIT");
     let asked = Instant::now();
     let end = child.end(PATIENCE);
