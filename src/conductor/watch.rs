@@ -56,7 +56,7 @@ impl Watch {
         self.next = now.plus(PERIOD);
         // The whole process was held up, this thread too: that is nobody's blame.
         let gap = now.since(std::mem::replace(&mut self.last, now));
-        let held_up = if gap > PERIOD * 3 { gap - PERIOD } else { Duration::ZERO };
+        let held_up = if gap > RECORDED { gap - PERIOD } else { Duration::ZERO };
         if blame::slot_count().is_some_and(|count| count != self.slots.len())
             && let Some(slots) = blame::slots()
         {
