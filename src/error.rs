@@ -215,6 +215,22 @@ pub enum Problem {
         /// Which.
         component: String,
     },
+    /// A component needs a link that no component provides.
+    NotProvided {
+        /// Who needs it.
+        component: String,
+        /// What it stands for.
+        link: String,
+    },
+    /// Two components provide the same link: one handle was added twice.
+    ProvidedTwice {
+        /// What it stands for.
+        link: String,
+        /// Who provides it.
+        first: String,
+        /// Who does too.
+        second: String,
+    },
     /// More components than a plan can hold.
     TooMany {
         /// The limit.
@@ -251,6 +267,12 @@ impl fmt::Display for Problem {
             }
             Problem::InvalidRestart { component } => {
                 write!(f, "the restart policy of `{component}` needs a window and a backoff above zero, and a cap not below the backoff")
+            }
+            Problem::NotProvided { component, link } => {
+                write!(f, "`{component}` needs `{link}`, whose component is not registered here: `add` it to the same app")
+            }
+            Problem::ProvidedTwice { link, first, second } => {
+                write!(f, "both `{first}` and `{second}` are the component of `{link}`: add it once")
             }
             Problem::TooMany { limit } => write!(f, "more than {limit} components"),
         }

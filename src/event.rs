@@ -87,6 +87,13 @@ pub enum EventKind {
     },
     /// A component's `stop` returned, and tasks in its scope are still waited for.
     StopReturned,
+    /// A component took a step of its own, such as one of those in which it stops.
+    Step {
+        /// Which.
+        step: Arc<str>,
+        /// How many units it was about.
+        count: u64,
+    },
     /// A component's `cancelled` token was fired.
     CancelBegan,
     /// A component's futures are being dropped.
@@ -153,6 +160,7 @@ impl EventKind {
             EventKind::ShutdownBegan { .. } => "shutdown_began",
             EventKind::StopBegan { .. } => "stop_began",
             EventKind::StopReturned => "stop_returned",
+            EventKind::Step { .. } => "step",
             EventKind::CancelBegan => "cancel_began",
             EventKind::AbortBegan => "abort_began",
             EventKind::CriticalHeld { .. } => "critical_held",
@@ -199,6 +207,10 @@ impl Serialize for Event {
                 map.serialize_entry("grace_ms", &ms(*grace))?;
             }
             EventKind::StopBegan { budget } | EventKind::DestroyBegan { budget } => map.serialize_entry("budget_ms", &ms(*budget))?,
+            EventKind::Step { step, count } => {
+                map.serialize_entry("step", &**step)?;
+                map.serialize_entry("count", count)?;
+            }
             EventKind::CriticalHeld { bound } => map.serialize_entry("bound_ms", &ms(*bound))?,
             EventKind::ComponentEnded { outcome } => map.serialize_entry("outcome", outcome)?,
             EventKind::DestroyEnded { outcome } => map.serialize_entry("outcome", outcome)?,

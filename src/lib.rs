@@ -34,6 +34,7 @@
 //!   [`App::thread`], [`App::tracked`]. What your code is given: [`StartCx`], [`RunCx`], [`StopCx`], all of them a [`Cx`].
 //! - Order: [`Phase`], [`Added::after`], and the checked [`Plan`]; [`Plan::rehearse`] plays every single failure through.
 //! - What must outlive components: [`Resource`] and its [`Lease`]s.
+//! - Messages: the module `messaging`, with a producer, a consumer and a trace dispatcher as components (feature `messaging`).
 //! - From any thread: a [`Handle`]. Watching: an [`Observer`], or `tracing` (target `winddown`, the message is the event's name; spans
 //!   `winddown.start`, `winddown.stop` and `winddown.task` around your code).
 //! - In the end: the [`Report`], whose exit code `main` returns as an [`Exit`].
@@ -42,6 +43,8 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
+//! | `messaging` | on | the module `messaging`: producer, consumer, trace dispatcher, the broker in memory |
+//! | `sqlite` | off | broker and outbox in an SQLite file |
 //! | `testkit` | off | the module `testkit`: an app's whole life in virtual time, for your own tests |
 //!
 //! # Threads
@@ -61,6 +64,8 @@ mod event;
 mod handle;
 mod id;
 mod lifecycle;
+#[cfg(feature = "messaging")]
+pub mod messaging;
 mod outcome;
 mod phase;
 mod plan;
@@ -72,6 +77,8 @@ mod resource;
 mod run;
 mod scope;
 mod span;
+#[cfg(feature = "messaging")]
+mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
@@ -80,7 +87,7 @@ pub use async_trait::async_trait;
 pub use error::{Error, Problem};
 pub use event::{Event, EventKind, Observer};
 pub use handle::{Handle, Shutdown};
-pub use id::{ComponentId, ResourceId};
+pub use id::{ComponentId, Link, ResourceId};
 pub use lifecycle::{Critical, Cx, Lifecycle, RunCx, Service, ServiceComponent, StartCx, StopCx, ThreadCx, Tracked};
 pub use outcome::{Outcome, ResourceOutcome, Rung, Verdict};
 pub use phase::Phase;
@@ -96,8 +103,17 @@ pub use span::{millis, parse_span, secs};
 /// The README's and the guides' code is compiled.
 #[cfg(doctest)]
 mod documents {
+    #[cfg(feature = "sqlite")]
     #[doc = include_str!("../README.md")]
     struct Readme;
     #[doc = include_str!("../docs/adopting.md")]
     struct Adopting;
+    #[cfg(feature = "messaging")]
+    #[doc = include_str!("../docs/consumer.md")]
+    struct Consumer;
+    #[doc = include_str!("../docs/producer.md")]
+    struct Producer;
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../docs/outbox.md")]
+    struct Outbox;
 }

@@ -8,6 +8,8 @@ mod critical;
 mod deadlines;
 #[path = "virtual_time/kit.rs"]
 mod kit;
+#[path = "virtual_time/links.rs"]
+mod links;
 #[path = "virtual_time/on_demand.rs"]
 mod on_demand;
 #[path = "virtual_time/order.rs"]

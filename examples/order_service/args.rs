@@ -4,16 +4,25 @@ use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use winddown::messaging::Faults;
 
 pub(crate) const HELP: &str = "\
 usage: order_service [options]
+       order_service audit --data DIR [--json] [--list]
   --listen ADDR:PORT    where to serve (127.0.0.1:8080; with --load a free port of 127.0.0.1)
-  --data DIR            where the database is (./data; with --load a fresh directory, removed at the end)
+  --data DIR            where the files are (./data; with --load a fresh directory, removed at the end)
   --grace SPAN          the hard deadline for stopping (25s)
-  --worker-delay SPAN   how long the work on a batch of orders takes (0)
+  --concurrency N       orders handled at the same time (16)
+  --handler-delay SPAN  how long the work on an order takes (0); --worker-delay is the same
+  --handler-fail P      how often that work fails, from 0 to 1 (0)
+  --faults LIST         what the broker does wrong, such as busy=0.2,disconnect=0.01,ambiguous=0.01,slow=5ms
   --report FILE         write the report there, as JSON, at the end
-  --load N              post N orders a second to itself, then stop with a real SIGTERM and audit the database
+  --load N              post N orders a second to itself, then stop with a real SIGTERM and audit the files
   --for SPAN            for so long (3s)
+audit says what became of the orders, from the files alone; a service may be running on them meanwhile
+  --json                the counts as one line of JSON
+  --list                one line of JSON for each accepted order: its id and its state
+  it leaves with 0, with 1 if orders are lost, with 2 if there is nothing to audit
 spans are written 50ms, 2s, 1m
 ";
 
@@ -28,7 +37,16 @@ pub(crate) struct Args {
     pub(crate) data: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) grace: Duration,
-    pub(crate) worker_delay: Duration,
+    pub(crate) concurrency: usize,
+    pub(crate) work: Work,
+    pub(crate) faults: Option<Faults>,
+}
+
+/// What handling an order costs, and how often it goes wrong.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) delay: Duration,
+    pub(crate) fail: f64,
 }
 
 /// How to load the service.
@@ -38,30 +56,45 @@ pub(crate) struct LoadPlan {
     pub(crate) span: Duration,
 }
 
+/// How to show an audit.
+pub(crate) struct AuditPlan {
+    pub(crate) data: PathBuf,
+    pub(crate) json: bool,
+    pub(crate) list: bool,
+}
+
 pub(crate) enum Command {
     Serve(Args),
     Load(Args, LoadPlan),
+    Audit(AuditPlan),
     Help,
 }
 
 impl Args {
     /// Reads the arguments after the program's name. The error is for people.
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Error> {
-        let mut args = Args { listen: String::new(), data: None, report: None, grace: GRACE, worker_delay: Duration::ZERO };
-        let (mut listen, mut load, mut span) = (None, None, None);
         let mut parser = lexopt::Parser::from_args(arguments);
+        let work = Work { delay: Duration::ZERO, fail: 0.0 };
+        let mut args = Args { listen: String::new(), data: None, report: None, grace: GRACE, concurrency: 16, work, faults: None };
+        let (mut listen, mut load, mut span) = (None, None, None);
+        let mut first = true;
         while let Some(arg) = parser.next()? {
             match arg {
+                Value(word) if first && word == "audit" => return audit(&mut parser),
                 Long("listen") => listen = Some(parser.value()?.string()?),
                 Long("data") => args.data = Some(parser.value()?.into()),
                 Long("report") => args.report = Some(parser.value()?.into()),
                 Long("grace") => args.grace = duration("--grace", &mut parser)?,
-                Long("worker-delay") => args.worker_delay = duration("--worker-delay", &mut parser)?,
+                Long("concurrency") => args.concurrency = parser.value()?.parse_with(at_once)?,
+                Long("handler-delay" | "worker-delay") => args.work.delay = duration("--handler-delay", &mut parser)?,
+                Long("handler-fail") => args.work.fail = parser.value()?.parse_with(probability)?,
+                Long("faults") => args.faults = Some(faults(&mut parser)?),
                 Long("for") => span = Some(duration("--for", &mut parser)?),
                 Long("load") => load = Some(parser.value()?.parse_with(per_second)?),
                 Long("help") | Short('h') => return Ok(Command::Help),
                 other => return Err(other.unexpected()),
             }
+            first = false;
         }
         let preset = if load.is_some() { "127.0.0.1:0" } else { "127.0.0.1:8080" };
         args.listen = listen.unwrap_or_else(|| preset.into());
@@ -76,11 +109,44 @@ impl Args {
     }
 }
 
+fn audit(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut data, mut json, mut list) = (None, false, false);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("data") => data = Some(parser.value()?.into()),
+            Long("json") => json = true,
+            Long("list") => list = true,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let data = data.ok_or("audit needs --data DIR, the directory to look at")?;
+    Ok(Command::Audit(AuditPlan { data, json, list }))
+}
+
 fn per_second(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(n) if (1..=MOST).contains(&n) => Ok(n),
         _ => Err(format!("orders a second, from 1 to {MOST}")),
     }
+}
+
+fn at_once(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=4096).contains(&n) => Ok(n),
+        _ => Err("orders handled at the same time, from 1 to 4096".into()),
+    }
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("a probability, from 0 to 1".into()),
+    }
+}
+
+fn faults(parser: &mut lexopt::Parser) -> Result<Faults, lexopt::Error> {
+    Faults::parse(&parser.value()?.string()?).map_err(|e| format!("--faults: {e}").into())
 }
 
 fn duration(flag: &str, parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {

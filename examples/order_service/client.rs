@@ -3,7 +3,7 @@
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Status(StatusCode),
+    /// 503, with the time after which to try again.
+    ComeBack,
     /// It was sent, and the connection ended without a word.
     None,
     /// It could not even be sent.
@@ -54,13 +56,16 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::copy_from_slice(order.as_bytes())));
         let response = connection.send_request(request.ok()?).await.ok()?;
-        let status = response.status();
+        let answer = match (response.status(), response.headers().contains_key(RETRY_AFTER)) {
+            (StatusCode::SERVICE_UNAVAILABLE, true) => Answer::ComeBack,
+            (status, _) => Answer::Status(status),
+        };
         let last = response.headers().get(CONNECTION).is_some_and(|value| value == "close");
         let whole = response.into_body().collect().await.is_ok();
         if whole && !last && connection.ready().await.is_ok() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
-        Some(Answer::Status(status))
+        Some(answer)
     }
 
     fn reuse(&self) -> Option<Sender> {

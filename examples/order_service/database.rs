@@ -1,46 +1,33 @@
-//! The SQL: one table, opened so that a commit is durable when it returns.
+//! The order database: opened so that a commit is durable when it returns, and written to in batches.
 
+use crate::files;
 use crate::order::Order;
+use crate::tables::{self, Handled, Standing, TABLES};
 use anyhow::{Context, ensure};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long another process may hold the file before a batch is refused. Short, since clients wait meanwhile and may retry, and
 /// since nothing can interrupt it, not even a stop.
 const BUSY: Duration = Duration::from_millis(200);
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS orders (
-    id       TEXT PRIMARY KEY NOT NULL,
-    item     TEXT NOT NULL,
-    quantity INTEGER NOT NULL CHECK (quantity >= 1)
-) WITHOUT ROWID";
-const INSERT: &str = "INSERT INTO orders (id, item, quantity) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
-const SELECT: &str = "SELECT id, item, quantity FROM orders WHERE id = ?1";
-
-/// What a commit made of one order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Saved {
-    /// It is in; perhaps it was already, all the same.
-    Yes,
-    /// A different order has its id, and stays as it is.
-    IdTaken,
-}
-
 pub(crate) struct Database {
     connection: Connection,
 }
 
-/// Where the database of a data directory is.
-pub(crate) fn file(directory: &Path) -> PathBuf {
-    directory.join("orders.sqlite")
+/// What a batch made of its orders, in their order.
+pub(crate) struct Committed {
+    pub(crate) accepted: Vec<Standing>,
+    pub(crate) handled: Vec<Handled>,
 }
 
 impl Database {
-    pub(crate) fn open(directory: &Path) -> anyhow::Result<Database> {
-        fs::create_dir_all(directory).with_context(|| format!("cannot make the data directory {}", directory.display()))?;
-        let file = file(directory);
+    /// Opens the database of a data directory, making both if they are not there yet.
+    pub(crate) fn open(data: &Path) -> anyhow::Result<Database> {
+        fs::create_dir_all(data).with_context(|| format!("cannot make the data directory {}", data.display()))?;
+        let file = files::orders(data);
         let open = || {
             let connection = Connection::open(&file)?;
             connection.busy_timeout(BUSY)?;
@@ -48,41 +35,38 @@ impl Database {
             ensure!(journal == "wal", "it cannot be switched to write-ahead logging, it stays at `{journal}`");
             // FULL: the log is synced at each commit, so a commit that has returned outlives a loss of power.
             connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.execute(TABLE, [])?;
-            // Prepared now, so that a table of another shape is an error at once and not at the first order.
-            connection.prepare_cached(INSERT)?;
-            connection.prepare_cached(SELECT)?;
+            connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT"))?;
+            tables::prepare(&connection)?;
             Ok(Database { connection })
         };
         open().with_context(|| format!("cannot open the order database {}", file.display()))
     }
 
-    /// Saves all in one transaction. When this returns Ok they are durable; when it returns an error, none is in.
-    pub(crate) fn save<'a>(&mut self, orders: impl IntoIterator<Item = &'a Order>) -> rusqlite::Result<Vec<Saved>> {
+    /// Does all of it in one transaction. When this returns Ok it is durable; when it returns an error, nothing was done.
+    pub(crate) fn commit<'a>(
+        &mut self,
+        accepted: impl IntoIterator<Item = &'a Order>,
+        handled: impl IntoIterator<Item = &'a Order>,
+    ) -> rusqlite::Result<Committed> {
         // Immediate: waiting for another writer happens here, once, and not in the middle.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let saved = orders.into_iter().map(|order| insert(&transaction, order)).collect::<Result<_, _>>()?;
+        let committed = Committed {
+            accepted: accepted.into_iter().map(|order| tables::accept(&transaction, order)).collect::<Result<_, _>>()?,
+            handled: handled.into_iter().map(|order| tables::handle(&transaction, order)).collect::<Result<_, _>>()?,
+        };
         transaction.commit()?;
-        Ok(saved)
+        Ok(committed)
     }
 
-    pub(crate) fn find(&self, id: &str) -> rusqlite::Result<Option<Order>> {
-        find(&self.connection, id)
+    pub(crate) fn standing(&self, order: &Order) -> rusqlite::Result<Standing> {
+        tables::standing(&self.connection, order)
+    }
+
+    pub(crate) fn handled(&self, id: &str) -> rusqlite::Result<Option<Order>> {
+        tables::handled(&self.connection, id)
     }
 
     pub(crate) fn close(self) -> rusqlite::Result<()> {
         self.connection.close().map_err(|(_, error)| error)
     }
-}
-
-fn insert(transaction: &Transaction<'_>, order: &Order) -> rusqlite::Result<Saved> {
-    let rows = transaction.prepare_cached(INSERT)?.execute((&order.id, &order.item, order.quantity))?;
-    if rows == 1 || find(transaction, &order.id)?.as_ref() == Some(order) {
-        return Ok(Saved::Yes);
-    }
-    Ok(Saved::IdTaken)
-}
-
-fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Order>> {
-    connection.prepare_cached(SELECT)?.query_row([id], |row| Ok(Order { id: row.get(0)?, item: row.get(1)?, quantity: row.get(2)? })).optional()
 }

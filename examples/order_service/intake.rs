@@ -1,51 +1,51 @@
 //! The intake: what an order goes through between its request and its answer.
+//!
+//! 202 is a promise, and is made in this order:
+//!
+//! 1. Nobody else has the id: not in the database, and not on its way through here.
+//! 2. The producer has handed the order over: the broker or the outbox holds it durably.
+//! 3. The order is logged as accepted, durably.
+//! 4. The client is told.
+//!
+//! Whatever goes wrong before 3 is a 503. The order may then be handled nevertheless; the same order again is harmless.
 
 use crate::answers;
 use crate::gauge::Gauge;
 use crate::order::Order;
-use crate::queue::{Fate, Inlet, ticket};
-use crate::store::Store;
+use crate::store::{Standing, Store};
+use crate::under_way::UnderWay;
 use axum::http::StatusCode;
 use axum::response::Response;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use winddown::messaging::Producer;
 use winddown::{Handle, Lease, StopCx};
-
-/// How long a client waits at most while workers are busy; then it is told to come back.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the request handlers share.
 pub(crate) struct Intake {
     pub(crate) handle: Handle,
     pub(crate) store: Lease<Store>,
-    pub(crate) queue: Inlet,
+    producer: Producer,
+    under_way: UnderWay,
     closing: Closing,
 }
 
 /// What becomes of the orders that were begun when the shutdown came.
 struct Closing {
     begun: Gauge,
-    /// Fired to take back all that no worker has taken.
-    hand_back: CancellationToken,
-    /// Fired to answer even those whose commit is under way.
+    /// Fired to answer all that is not logged yet.
     give_up: CancellationToken,
     answered: AtomicU64,
     handed_back: AtomicU64,
 }
 
 impl Intake {
-    pub(crate) fn new(handle: Handle, store: Lease<Store>, queue: Inlet) -> Intake {
-        let closing = Closing {
-            begun: Gauge::new(),
-            hand_back: CancellationToken::new(),
-            give_up: CancellationToken::new(),
-            answered: AtomicU64::new(0),
-            handed_back: AtomicU64::new(0),
-        };
-        Intake { handle, store, queue, closing }
+    pub(crate) fn new(handle: Handle, store: Lease<Store>, producer: Producer) -> Intake {
+        let give_up = CancellationToken::new();
+        let closing = Closing { begun: Gauge::new(), give_up, answered: AtomicU64::new(0), handed_back: AtomicU64::new(0) };
+        Intake { handle, store, producer, under_way: UnderWay::default(), closing }
     }
 
     /// Takes a valid order to its answer: 202 only once it is durable, 503 for whatever is not.
@@ -56,7 +56,8 @@ impl Intake {
         if self.handle.is_stopping() {
             return answers::unavailable("closing");
         }
-        let answer = self.pass_on(order).await;
+        let answer = self.closing.give_up.run_until_cancelled(self.promise(order)).await;
+        let answer = answer.unwrap_or_else(|| answers::unavailable("closing while the order is being taken"));
         if self.handle.is_stopping() {
             let kind = match answer.status() {
                 StatusCode::SERVICE_UNAVAILABLE => &self.closing.handed_back,
@@ -67,57 +68,44 @@ impl Intake {
         answer
     }
 
+    async fn promise(&self, order: Order) -> Response {
+        let Some(_mine) = self.under_way.enter(&order.id) else {
+            return answers::unavailable("an order with this `id` is being taken");
+        };
+        match self.store.standing(order.clone()).await {
+            Ok(Standing::New) => {}
+            Ok(Standing::Accepted) => return answers::accepted(&order.id),
+            Ok(Standing::IdTaken) => return answers::id_taken(),
+            Err(why) => return answers::unavailable(&format!("{why:#}")),
+        }
+        if let Err(error) = self.producer.send(order.to_message()).await {
+            return answers::unavailable(&error.to_string());
+        }
+        let id = order.id.clone();
+        match self.store.accept(order).await {
+            Ok(Standing::IdTaken) => answers::id_taken(),
+            Ok(_) => answers::accepted(&id),
+            Err(why) => answers::unavailable(&format!("{why:#}")),
+        }
+    }
+
     /// Orders that were begun and are not answered yet.
     pub(crate) fn in_flight(&self) -> usize {
         self.closing.begun.count()
     }
 
-    async fn pass_on(&self, order: Order) -> Response {
-        let id = order.id.clone();
-        let (mut ticket, waiting) = ticket(order);
-        match self.queue.try_send(waiting) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return answers::unavailable("overloaded"),
-            Err(TrySendError::Closed(_)) => return answers::unavailable("closing"),
-        }
-        let patience = self.closing.hand_back.run_until_cancelled(timeout(PATIENCE, ticket.fate()));
-        let fate = match patience.await {
-            Some(Ok(fate)) => fate,
-            late => {
-                if ticket.withdraw() {
-                    return answers::unavailable(if late.is_none() { "closing" } else { "overloaded" });
-                }
-                // A worker has it, so it is being saved now and the fate is worth waiting for. If even that takes too long the
-                // answer is the one that is safe to give without knowing: the same order again is harmless.
-                match self.closing.give_up.run_until_cancelled(ticket.fate()).await {
-                    Some(fate) => fate,
-                    None => return answers::unavailable("closing while the order is being saved"),
-                }
-            }
-        };
-        match fate {
-            Fate::Saved => answers::accepted(&id),
-            Fate::IdTaken => answers::id_taken(),
-            Fate::NotSaved(why) => answers::unavailable(&why),
-        }
-    }
-
-    /// Sees to it that all orders that were begun are answered: waits for the workers as long as it is worth it, then hands back
-    /// what they have not taken, and after one more moment for a commit under way, whatever is left.
-    pub(crate) async fn answer_begun(&self, cx: &StopCx, patience: Duration, moment: Duration) {
+    /// Sees to it that all orders that were begun are answered: waits for broker and database as long as it is worth it, then
+    /// answers whatever is left.
+    pub(crate) async fn answer_begun(&self, cx: &StopCx, patience: Duration) {
         let all_answered = || self.closing.begun.none(|count| cx.progress(format!("{count} orders in flight")));
         if timeout(patience, all_answered()).await.is_err() {
-            self.closing.hand_back.cancel();
-            if timeout(moment, all_answered()).await.is_err() {
-                self.answer_now();
-                all_answered().await; // at once: nothing is left that an order could be waiting for
-            }
+            self.answer_now();
+            all_answered().await; // at once: nothing is left that an order could be waiting for
         }
     }
 
-    /// Ends every wait for the workers.
+    /// Ends every wait for broker and database.
     pub(crate) fn answer_now(&self) {
-        self.closing.hand_back.cancel();
         self.closing.give_up.cancel();
     }
 

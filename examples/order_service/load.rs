@@ -5,6 +5,7 @@ use crate::client::{Answer, Client};
 use crate::directory::unique;
 use hyper::StatusCode;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -116,7 +117,7 @@ impl Tally {
             Answer::Unreachable => return self.unsent += 1,
             Answer::None => return self.lost("no answer"),
             Answer::Status(StatusCode::ACCEPTED) => self.accepted.push(id),
-            Answer::Status(StatusCode::SERVICE_UNAVAILABLE) => self.refused += 1,
+            Answer::ComeBack => self.refused += 1,
             Answer::Status(other) => return self.lost(other.as_str()),
         }
         self.sent += 1;
@@ -125,5 +126,23 @@ impl Tally {
     fn lost(&mut self, how: &str) {
         self.sent += 1;
         *self.other.entry(how.to_owned()).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { sent, accepted, refused, other, unsent, .. } = self;
+        writeln!(f, "what the clients heard")?;
+        writeln!(f, "  sent            {sent:>8}")?;
+        writeln!(f, "  accepted (202)  {:>8}", accepted.len())?;
+        writeln!(f, "  refused (503)   {refused:>8}")?;
+        writeln!(f, "  other           {:>8}", other.values().sum::<u64>())?;
+        for (how, count) in other {
+            writeln!(f, "among the others {count}: {how}")?;
+        }
+        if *unsent > 0 {
+            writeln!(f, "{unsent} more were not sent, since no connection could be made")?;
+        }
+        Ok(())
     }
 }

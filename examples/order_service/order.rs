@@ -2,6 +2,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use winddown::messaging::Message;
+
+/// The topic that accepted orders are sent to.
+pub(crate) const TOPIC: &str = "orders";
 
 /// One order. The id is the client's: sending the same order again is harmless, which is what makes a retry after 503 safe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +35,12 @@ impl Order {
             return Err(invalid("id", "`id` must not be empty, or nobody could ask for the order"));
         }
         Ok(Order { id, item: text(&value, "item")?, quantity: quantity(&value)? })
+    }
+
+    /// The order on its way: its id is the message's key, its JSON the body.
+    pub(crate) fn to_message(&self) -> Message {
+        let body = serde_json::json!({ "id": self.id, "item": self.item, "quantity": self.quantity });
+        Message::new(TOPIC, body.to_string()).with_tag("accepted").with_key(self.id.as_str())
     }
 }
 

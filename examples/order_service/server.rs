@@ -2,7 +2,6 @@
 
 use crate::connections::Connections;
 use crate::intake::Intake;
-use crate::queue::Inlet;
 use crate::routes::routes;
 use crate::store::Store;
 use anyhow::Context;
@@ -13,7 +12,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use tokio::time::sleep;
-use winddown::{Lifecycle, Phase, Resource, StartCx, StopCx, async_trait};
+use winddown::messaging::Producer;
+use winddown::{Lifecycle, Link, Phase, Resource, StartCx, StopCx, async_trait};
 
 /// For so long at least after shutdown began, late requests still get an answer (503 and `Connection: close`) instead of a
 /// closed door: load balancers need a moment to notice. Less where the budget is small.
@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_millis(200);
 pub(crate) struct HttpServer {
     listen: String,
     store: Resource<Store>,
-    queue: Inlet,
+    producer: Producer,
     /// Told the bound address once orders are accepted, beside the line on stdout.
     tell: Option<UnboundedSender<SocketAddr>>,
     running: Option<Running>,
@@ -35,8 +35,8 @@ struct Running {
 }
 
 impl HttpServer {
-    pub(crate) fn new(listen: String, store: Resource<Store>, queue: Inlet, tell: Option<UnboundedSender<SocketAddr>>) -> HttpServer {
-        HttpServer { listen, store, queue, tell, running: None }
+    pub(crate) fn new(listen: String, store: Resource<Store>, producer: Producer, tell: Option<UnboundedSender<SocketAddr>>) -> HttpServer {
+        HttpServer { listen, store, producer, tell, running: None }
     }
 }
 
@@ -50,10 +50,14 @@ impl Lifecycle for HttpServer {
         Phase::EDGE
     }
 
+    fn needs(&self) -> Vec<Link> {
+        vec![self.producer.link()]
+    }
+
     async fn start(&mut self, cx: &StartCx) -> anyhow::Result<()> {
         let listener = TcpListener::bind(&self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
         let address = listener.local_addr()?;
-        let intake = Arc::new(Intake::new(cx.handle(), cx.lease(&self.store)?, self.queue.clone()));
+        let intake = Arc::new(Intake::new(cx.handle(), cx.lease(&self.store)?, self.producer.clone()));
         let connections = Connections::new();
         let (done, door_shut) = oneshot::channel();
         let router = routes(Arc::clone(&intake));
@@ -70,7 +74,7 @@ impl Lifecycle for HttpServer {
         let budget = cx.remaining();
         let linger = LINGER.min(budget / 8);
         let close = async {
-            tokio::join!(intake.answer_begun(cx, budget * 5 / 8, budget / 8), sleep(linger));
+            tokio::join!(intake.answer_begun(cx, budget * 3 / 4), sleep(linger));
             connections.close(cx, door_shut, linger / 4).await;
         };
         if cx.until_cancelled(close).await.is_none() {

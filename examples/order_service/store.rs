@@ -1,4 +1,4 @@
-//! The resource: SQLite, owned by a thread of its own, since its calls block.
+//! The resource: the order database, owned by a thread of its own, since its calls block.
 
 use crate::database::Database;
 use crate::order::Order;
@@ -8,30 +8,32 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use tokio::sync::oneshot;
 
-pub(crate) use crate::database::Saved;
+pub(crate) use crate::tables::{Handled, Standing};
 
 /// The way to the thread that owns the database. Dropping it closes the database too, only without a word about errors.
 pub(crate) struct Store {
     asks: Sender<Ask>,
 }
 
-/// An error is SQLite's text: one may be for several batches.
+/// An error is SQLite's text: one may be for many orders.
 type Answer<T> = Result<T, String>;
 
 type Reply<T> = oneshot::Sender<Answer<T>>;
 
 enum Ask {
-    Save(Vec<Order>, Reply<Vec<Saved>>),
+    Standing(Order, Reply<Standing>),
+    Accept(Order, Reply<Standing>),
+    Handle(Order, Reply<Handled>),
     Find(String, Reply<Option<Order>>),
     Close(Reply<()>),
 }
 
 impl Store {
-    /// Opens the database in this directory, making both if they are not there yet.
-    pub(crate) async fn open(directory: PathBuf) -> anyhow::Result<Store> {
+    /// Opens the database of this directory, making both if they are not there yet.
+    pub(crate) async fn open(data: PathBuf) -> anyhow::Result<Store> {
         let (asks, asked) = channel();
         let (opened, open) = oneshot::channel();
-        let owner = move || match Database::open(&directory) {
+        let owner = move || match Database::open(&data) {
             Ok(database) => {
                 if opened.send(Ok(())).is_ok() {
                     serve(database, &asked);
@@ -44,47 +46,57 @@ impl Store {
         Ok(Store { asks })
     }
 
-    /// Saves all of them in one durable commit, or none. The outer error means that the store is gone for good.
-    pub(crate) async fn save(&self, orders: Vec<Order>) -> anyhow::Result<Answer<Vec<Saved>>> {
-        self.ask(|reply| Ask::Save(orders, reply)).await
+    /// How the order stands to those that were accepted before.
+    pub(crate) async fn standing(&self, order: Order) -> anyhow::Result<Standing> {
+        self.ask(|reply| Ask::Standing(order, reply)).await
     }
 
-    /// Looks one up.
+    /// Logs the order as accepted. Durable when it returns `Accepted`.
+    pub(crate) async fn accept(&self, order: Order) -> anyhow::Result<Standing> {
+        self.ask(|reply| Ask::Accept(order, reply)).await
+    }
+
+    /// Does the order, once. Durable when it returns.
+    pub(crate) async fn handle(&self, order: Order) -> anyhow::Result<Handled> {
+        self.ask(|reply| Ask::Handle(order, reply)).await
+    }
+
+    /// Looks up one that was handled.
     pub(crate) async fn find(&self, id: String) -> anyhow::Result<Option<Order>> {
-        self.ask(|reply| Ask::Find(id, reply)).await?.map_err(anyhow::Error::msg)
+        self.ask(|reply| Ask::Find(id, reply)).await
     }
 
     /// Closes the database after what was asked before, and says whether that went well.
     pub(crate) async fn close(&self) -> anyhow::Result<()> {
-        self.ask(Ask::Close).await?.map_err(anyhow::Error::msg).context("the database did not close cleanly")
+        self.ask(Ask::Close).await.context("the database did not close cleanly")
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> anyhow::Result<Answer<T>> {
+    async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> anyhow::Result<T> {
         let (reply, answer) = oneshot::channel();
         // A thread that is gone drops the ask, and the reply with it: both cases end in the same error.
         let _ = self.asks.send(ask(reply));
-        answer.await.context("the database's thread is gone")
+        answer.await.context("the database's thread is gone")?.map_err(anyhow::Error::msg)
     }
 }
 
 /// Answers until it is told to close or nobody is left to ask.
 ///
-/// All that waits is taken at once and saved in one commit: the busier it is, the more orders share an fsync.
+/// All that waits is taken at once and written in one commit: the busier it is, the more orders share an fsync. What is only
+/// looked up is answered first, from what was there before.
 fn serve(mut database: Database, asked: &Receiver<Ask>) {
     while let Ok(first) = asked.recv() {
-        let (mut saves, mut finds, mut close) = (Vec::new(), Vec::new(), None);
+        let (mut accepts, mut handles, mut close) = (Vec::new(), Vec::new(), None);
         for ask in std::iter::once(first).chain(asked.try_iter()) {
             match ask {
-                Ask::Save(orders, reply) => saves.push((orders, reply)),
-                Ask::Find(id, reply) => finds.push((id, reply)),
+                Ask::Standing(order, reply) => drop(reply.send(database.standing(&order).map_err(text))),
+                Ask::Find(id, reply) => drop(reply.send(database.handled(&id).map_err(text))),
+                Ask::Accept(order, reply) => accepts.push((order, reply)),
+                Ask::Handle(order, reply) => handles.push((order, reply)),
                 Ask::Close(reply) => close = Some(reply),
             }
         }
-        if !saves.is_empty() {
-            save_together(&mut database, saves);
-        }
-        for (id, reply) in finds {
-            let _ = reply.send(database.find(&id).map_err(text));
+        if !accepts.is_empty() || !handles.is_empty() {
+            commit(&mut database, accepts, handles);
         }
         if let Some(reply) = close {
             let _ = reply.send(database.close().map_err(text));
@@ -93,11 +105,25 @@ fn serve(mut database: Database, asked: &Receiver<Ask>) {
     }
 }
 
-fn save_together(database: &mut Database, saves: Vec<(Vec<Order>, Reply<Vec<Saved>>)>) {
-    let mut saved = database.save(saves.iter().flat_map(|(orders, _)| orders)).map_err(text);
-    for (orders, reply) in saves {
-        let own = saved.as_mut().map(|saved| saved.drain(..orders.len()).collect());
-        let _ = reply.send(own.map_err(|why| why.clone()));
+fn commit(database: &mut Database, accepts: Vec<(Order, Reply<Standing>)>, handles: Vec<(Order, Reply<Handled>)>) {
+    let committed = database.commit(accepts.iter().map(|(order, _)| order), handles.iter().map(|(order, _)| order));
+    match committed {
+        Ok(committed) => {
+            tell(accepts, committed.accepted.into_iter().map(Ok));
+            tell(handles, committed.handled.into_iter().map(Ok));
+        }
+        Err(error) => {
+            let refused = format!("the database refused it: {error}");
+            tell(accepts, std::iter::repeat_with(|| Err(refused.clone())));
+            tell(handles, std::iter::repeat_with(|| Err(refused.clone())));
+        }
+    }
+}
+
+/// A client or a handler that is gone by now does not hear it; what was written stays written.
+fn tell<T>(asks: Vec<(Order, Reply<T>)>, answers: impl Iterator<Item = Answer<T>>) {
+    for ((_, reply), answer) in asks.into_iter().zip(answers) {
+        let _ = reply.send(answer);
     }
 }
 

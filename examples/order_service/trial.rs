@@ -1,9 +1,10 @@
-//! The service under load from itself: serve, load, a real SIGTERM, the timeline, the audit.
+//! The service under load from itself: serve, load, a real SIGTERM, the timeline, what the clients heard, the audit.
 
 use crate::args::{Args, LoadPlan};
 use crate::audit::Audit;
 use crate::directory::DataDirectory;
-use crate::{load, service};
+use crate::load::Tally;
+use crate::{assemble::service, load};
 use anyhow::Context;
 use signal_hook::consts::SIGTERM;
 use signal_hook::low_level::raise;
@@ -14,7 +15,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 use winddown::{OnDeadline, Output};
 
-/// Exits with 1 if an order is missing, else with the report's code.
+/// Exits with 1 if an order is lost, else with the report's code.
 pub(crate) fn run(args: &Args, plan: LoadPlan) -> ExitCode {
     serve_and_audit(args, plan).unwrap_or_else(|problem| {
         let _ = writeln!(std::io::stderr(), "order_service: {problem:#}");
@@ -52,11 +53,20 @@ fn serve_and_audit(args: &Args, plan: LoadPlan) -> anyhow::Result<ExitCode> {
         let _ = write!(std::io::stderr(), "{text}"); // it never came up: the text says why
         return Ok(code);
     }
-    let audit = Audit::new(tally, data.path())?;
-    let _ = write!(std::io::stdout(), "{text}\n{audit}");
+    let audit = Audit::of(data.path()).context("cannot audit the files")?;
+    let kept = kept(&tally, &audit);
+    let _ = write!(std::io::stdout(), "{text}\n{tally}\n{audit}");
+    if !kept {
+        let _ = writeln!(std::io::stdout(), "some orders answered 202 are not in the log of accepted orders");
+    }
     if let Some(file) = &args.report {
         // The app has written it, but a quiet one does not say so if it could not.
         report.write_to(file).with_context(|| format!("cannot write the report to {}", file.display()))?;
     }
-    Ok(if audit.holds() { code } else { ExitCode::FAILURE })
+    Ok(if kept && audit.holds() { code } else { ExitCode::FAILURE })
+}
+
+/// The log of accepted orders is the service's own; the clients know better.
+fn kept(tally: &Tally, audit: &Audit) -> bool {
+    tally.accepted.iter().all(|id| audit.state(id).is_some())
 }

@@ -3,9 +3,9 @@
 use super::{Added, App, Opening};
 use crate::error::Error;
 use crate::event::Observer;
-use crate::id::ComponentId;
+use crate::id::{ComponentId, Link};
 use crate::lifecycle::{Body, FnService, FnTask, Home, Lifecycle, RunCx, Service, ServiceComponent, ThreadComponent, ThreadCx, Tracked};
-use crate::plan::spec::Spec;
+use crate::plan::spec::{Linked, Spec};
 use crate::scope::Message;
 use std::future::Future;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,15 @@ impl App {
     /// Registers a component.
     pub fn add(&self, component: impl Lifecycle) -> Added<'_> {
         let spec = Spec { name: component.name().into(), phase: component.phase(), declares_ready: component.declares_ready(), ..Spec::default() };
-        self.register(spec, Body::Component(Home::new(Box::new(component))))
+        let links: Vec<(Link, bool)> =
+            component.provides().into_iter().map(|link| (link, true)).chain(component.needs().into_iter().map(|link| (link, false))).collect();
+        let added = self.register(spec, Body::Component(Home::new(Box::new(component))));
+        if added.refused.is_none() && !links.is_empty() {
+            let component = added.id.index;
+            let linked = links.into_iter().map(|(link, provides)| Linked { component, link, provides });
+            self.inner.registered().registry.links.extend(linked);
+        }
+        added
     }
 
     /// Registers a service: a component that is one loop.

@@ -132,6 +132,7 @@ pub(super) fn detail(kind: &EventKind) -> String {
         EventKind::SignalReceived { signal, effect } => format!("{signal}: {effect}"),
         EventKind::ShutdownBegan { trigger, grace } => format!("{trigger}; {} grace", Show(*grace)),
         EventKind::StopBegan { budget } | EventKind::DestroyBegan { budget } => format!("within {}", Show(*budget)),
+        EventKind::Step { step, count } => format!("{step}: {count}"),
         EventKind::CriticalHeld { bound } => format!("for {} at most", Show(*bound)),
         EventKind::ComponentEnded { outcome } => outcome.name().into(),
         EventKind::DestroyEnded { outcome } => outcome.name().into(),

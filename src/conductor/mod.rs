@@ -15,6 +15,8 @@ mod disposition;
 mod herald;
 mod leave;
 mod panics;
+#[cfg(feature = "testkit")]
+mod patience;
 mod printer;
 mod real_time;
 mod signals;
@@ -30,4 +32,4 @@ pub(crate) use real_time::{Ended, start};
 pub(crate) use step::Conductor;
 pub(crate) use step::Ownership;
 #[cfg(feature = "testkit")]
-pub(crate) use virtual_time::conduct;
+pub(crate) use virtual_time::{Director, conduct};

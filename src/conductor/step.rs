@@ -65,6 +65,9 @@ pub(crate) struct Conductor {
     pub(super) voice: Voice,
     pub(super) watch: Option<Watch>,
     pub(super) ending: Ending,
+    /// A test's word on what was planned, before any of it starts.
+    #[cfg(feature = "testkit")]
+    pub(crate) interpose: Option<super::virtual_time::Interpose>,
 }
 
 impl Conductor {
@@ -112,6 +115,8 @@ impl Conductor {
             voice,
             watch: real.then(Watch::new),
             ending,
+            #[cfg(feature = "testkit")]
+            interpose: None,
         })
     }
 
@@ -161,7 +166,10 @@ impl Conductor {
         // Only kept in case the plan is refused.
         let unwinding = Plan::unwinding(&registry);
         let bare = self.machine.shutdown.is_some().then(|| registry.clone().bare());
-        let plan = match registry.plan() {
+        let planned = registry.plan();
+        #[cfg(feature = "testkit")]
+        let planned = planned.and_then(|plan| self.interposed(plan, &mut bodies));
+        let plan = match planned {
             Ok(plan) => plan,
             // Set-up did not come to its end, so what it had registered may be half of something: no reason to refuse it.
             Err(_) if bare.is_some() => bare.and_then(|bare| bare.plan().ok()).unwrap_or(unwinding),
@@ -200,6 +208,12 @@ impl Conductor {
             Message::TooLate { name } => {
                 self.voice.say(format!("{name} was registered after the run began and is not started"));
                 self.machine.note(now, Subject::Run, EventKind::RegistrationRefused);
+            }
+            Message::Step { id, step, count } => {
+                // What comes after the end has no place in a timeline that is closed.
+                if self.machine.stage != Stage::Done {
+                    self.machine.note(now, Subject::Component(id), EventKind::Step { step, count });
+                }
             }
             Message::ResourceCreated { id } => self.machine.note(now, Subject::Resource(id), EventKind::ResourceCreated),
             Message::Nudged => {

@@ -24,7 +24,14 @@ pub(crate) enum Body {
 pub(crate) trait OnceTask: Send {
     /// The scope must have been entered for it.
     fn spawn(self: Box<Self>, scope: Arc<Scope>, runtime: &Handle) -> AbortHandle;
+
+    /// Its work, for whoever wraps it.
+    #[cfg(feature = "testkit")]
+    fn work(self: Box<Self>, cx: RunCx) -> Work;
 }
+
+#[cfg(feature = "testkit")]
+pub(crate) type Work = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 pub(crate) struct FnTask<F>(pub(crate) F);
 
@@ -46,6 +53,11 @@ where
         } else {
             runtime.spawn(Wrapped::new(async move { make(cx).await }, scope, Role::Run)).abort_handle()
         }
+    }
+
+    #[cfg(feature = "testkit")]
+    fn work(self: Box<Self>, cx: RunCx) -> Work {
+        Box::pin(async move { (self.0)(cx).await })
     }
 }
 

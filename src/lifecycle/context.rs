@@ -6,7 +6,7 @@ use crate::handle::Handle;
 use crate::reason::ReasonKind;
 use crate::resource::{Lease, Resource};
 use crate::run::{Failure, Input};
-use crate::scope::{Role, Scope, Token, Wrapped, caught, failure_of};
+use crate::scope::{Message, Role, Scope, Token, Wrapped, caught, failure_of};
 use std::borrow::Cow;
 use std::future::Future;
 use std::ops::Deref;
@@ -122,6 +122,13 @@ impl Cx {
     /// What the component is busy with, such as `"3 in flight"`: shown while somebody waits for it.
     pub fn progress(&self, text: impl Into<String>) {
         self.scope.extra().set_progress(text.into());
+    }
+
+    /// Records a step that the component took, such as `("pull_stopped", 3)`, with the number of units it was about: an event of the
+    /// timeline ([`EventKind::Step`](crate::EventKind::Step)). Meant for the few steps of a start or stop: of a run that lasts for
+    /// months only so many are kept.
+    pub fn step(&self, step: impl Into<Arc<str>>, count: u64) {
+        self.scope.shared.send(Message::Step { id: self.scope.subject, step: step.into(), count });
     }
 
     /// Counts units that were finished after the stop was asked for. Adds up; in the report.

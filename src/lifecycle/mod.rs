@@ -10,6 +10,8 @@ mod thread;
 mod tracked;
 
 pub(crate) use body::{Body, FnTask, Home};
+#[cfg(feature = "testkit")]
+pub(crate) use body::{OnceTask, Work};
 pub use context::{Cx, RunCx, StartCx, StopCx};
 pub use critical::Critical;
 pub(crate) use service::FnService;
@@ -18,6 +20,7 @@ pub(crate) use thread::ThreadComponent;
 pub use thread::ThreadCx;
 pub use tracked::Tracked;
 
+use crate::id::Link;
 use crate::phase::Phase;
 use async_trait::async_trait;
 
@@ -94,6 +97,43 @@ pub trait Lifecycle: Send + 'static {
     /// Does it say itself when it is ready, by calling [`Cx::ready`]? Default: no, `start` returning `Ok` is enough.
     fn declares_ready(&self) -> bool {
         false
+    }
+
+    /// The link that stands for it, where others reach it through a handle. Default: none. Called once, at registration.
+    fn provides(&self) -> Option<Link> {
+        None
+    }
+
+    /// What it reaches through handles: it starts after the components that provide these, and stops before them. Default: nothing.
+    /// Called once, at registration.
+    ///
+    /// ```
+    /// use winddown::{async_trait, Lifecycle, Link, Phase, StopCx};
+    ///
+    /// struct Cache { link: Link }
+    /// struct Reader { cache: Link }
+    ///
+    /// #[async_trait]
+    /// impl Lifecycle for Cache {
+    ///     fn provides(&self) -> Option<Link> { Some(self.link.clone()) }
+    ///     async fn stop(&mut self, _cx: &StopCx) -> anyhow::Result<()> { Ok(()) }
+    /// }
+    /// #[async_trait]
+    /// impl Lifecycle for Reader {
+    ///     fn needs(&self) -> Vec<Link> { vec![self.cache.clone()] }
+    ///     async fn stop(&mut self, _cx: &StopCx) -> anyhow::Result<()> { Ok(()) }
+    /// }
+    ///
+    /// let app = winddown::App::new("doc");
+    /// let link = Link::new("cache");
+    /// app.add(Reader { cache: link.clone() });
+    /// let refused = app.plan().unwrap_err();
+    /// assert!(refused.to_string().contains("`Reader` needs `cache`"));
+    /// app.add(Cache { link });
+    /// app.plan().unwrap();        // Cache starts first and stops last, whatever the order of registration
+    /// ```
+    fn needs(&self) -> Vec<Link> {
+        Vec::new()
     }
 
     /// Starts it. Default: nothing to do.

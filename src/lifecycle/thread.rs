@@ -78,6 +78,11 @@ impl Lifecycle for ThreadComponent {
         let place = scope.extra().reserve("thread".into()).place;
         // A thread that fails at once has run, however fast: its end is told after the start's.
         scope.extra().hold_ends();
+        #[cfg(feature = "testkit")]
+        {
+            scope.extra().expect_thread();
+            scope.shared.threads.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        }
         let inside = scope.clone();
         // A panic in an earlier run poisons the lock; the closure is then run again like any restarted component.
         let run = move || {

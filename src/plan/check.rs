@@ -2,7 +2,7 @@
 
 use super::budget;
 use super::graph::Graph;
-use super::spec::{Dependency, Registry, Spec, Use};
+use super::spec::{Dependency, Linked, Registry, Spec, Use};
 use super::{Plan, Planned, PlannedResource, Rare};
 use crate::error::Problem;
 use crate::policy::Policy;
@@ -23,7 +23,10 @@ pub(super) fn check(mut registry: Registry) -> Result<Plan, Vec<Problem>> {
     policies(&registry, &mut problems);
     let names = names(registry.components.iter().map(|c| &*c.name), &mut problems);
     let resource_names = self::names(registry.resources.iter().map(|r| &*r.name), &mut problems);
-    let after = dependencies(&registry, &names, &mut problems);
+    let mut after = dependencies(&registry, &names, &mut problems);
+    if !registry.links.is_empty() {
+        links(&registry, &mut after, &mut problems);
+    }
     let uses = uses(&registry, &resource_names, &mut problems);
     drop((names, resource_names));
 
@@ -182,22 +185,51 @@ fn dependencies(registry: &Registry, names: &Names<'_>, problems: &mut Vec<Probl
                 problems.push(Problem::UnknownDependency { component: spec.name.to_string(), dependency });
                 continue;
             };
-            let other = &registry.components[target as usize];
-            if other.phase > spec.phase {
-                problems.push(Problem::AgainstPhases {
-                    component: spec.name.to_string(),
-                    phase: spec.phase.get(),
-                    dependency: other.name.to_string(),
-                    dependency_phase: other.phase.get(),
-                });
-            }
-            if other.on_demand && !spec.on_demand {
-                problems.push(Problem::NotStartedAutomatically { component: spec.name.to_string(), dependency: other.name.to_string() });
-            }
+            edge(registry, index, target, problems);
             found.push((index, target));
         }
     }
     found
+}
+
+/// Is this dependency possible as far as phases and automatic start go?
+fn edge(registry: &Registry, index: u32, target: u32, problems: &mut Vec<Problem>) {
+    let (spec, other) = (&registry.components[index as usize], &registry.components[target as usize]);
+    if other.phase > spec.phase {
+        problems.push(Problem::AgainstPhases {
+            component: spec.name.to_string(),
+            phase: spec.phase.get(),
+            dependency: other.name.to_string(),
+            dependency_phase: other.phase.get(),
+        });
+    }
+    if other.on_demand && !spec.on_demand {
+        problems.push(Problem::NotStartedAutomatically { component: spec.name.to_string(), dependency: other.name.to_string() });
+    }
+}
+
+/// What is reached through a handle becomes a dependency like any other, unless it was said already.
+fn links(registry: &Registry, after: &mut Vec<(u32, u32)>, problems: &mut Vec<Problem>) {
+    let name = |component: u32| registry.components.get(component as usize).map_or_else(String::new, |c| c.name.to_string());
+    let provided: Vec<&Linked> = registry.links.iter().filter(|l| l.provides).collect();
+    for (place, linked) in provided.iter().enumerate() {
+        if let Some(first) = provided[..place].iter().find(|l| l.link == linked.link) {
+            let (first, second) = (name(first.component), name(linked.component));
+            problems.push(Problem::ProvidedTwice { link: linked.link.name().to_owned(), first, second });
+        }
+    }
+    for needed in registry.links.iter().filter(|l| !l.provides) {
+        match provided.iter().find(|l| l.link == needed.link) {
+            None => problems.push(Problem::NotProvided { component: name(needed.component), link: needed.link.name().to_owned() }),
+            Some(provider) if after.contains(&(needed.component, provider.component)) => {}
+            Some(provider) => {
+                edge(registry, needed.component, provider.component, problems);
+                after.push((needed.component, provider.component));
+            }
+        }
+    }
+    // They are handed out component by component.
+    after.sort_by_key(|&(component, _)| component);
 }
 
 fn uses(registry: &Registry, names: &Names<'_>, problems: &mut Vec<Problem>) -> Vec<(u32, u32)> {

@@ -1,6 +1,6 @@
 //! What was registered, as plain data, before anybody judged it.
 
-use crate::id::{ComponentId, ResourceId};
+use crate::id::{ComponentId, Link, ResourceId};
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::reason::{Profile, ReasonKind};
@@ -96,6 +96,7 @@ impl Registry {
             let (name, phase) = (spec.name.clone(), spec.phase);
             *spec = Spec { name, phase, ..Spec::default() };
         }
+        self.links.clear();
         self
     }
 }
@@ -108,4 +109,14 @@ pub(crate) struct Registry {
     pub(crate) settings: Settings,
     pub(crate) components: Vec<Spec>,
     pub(crate) resources: Vec<ResourceSpec>,
+    /// Few components have any, so they do not burden each one.
+    pub(crate) links: Vec<Linked>,
+}
+
+/// One end of a link as it was said.
+#[derive(Clone, Debug)]
+pub(crate) struct Linked {
+    pub(crate) component: u32,
+    pub(crate) link: Link,
+    pub(crate) provides: bool,
 }

@@ -29,6 +29,8 @@ pub enum Fault {
 pub enum Where {
     /// In its start.
     Start,
+    /// While it runs. Not rehearsed, since what comes of it is its policy's; the test kit's `World` can play it.
+    Run,
     /// In its stop.
     Stop,
 }

@@ -24,6 +24,7 @@ impl Where {
     pub const fn name(self) -> &'static str {
         match self {
             Where::Start => "start",
+            Where::Run => "run",
             Where::Stop => "stop",
         }
     }

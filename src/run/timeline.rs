@@ -47,7 +47,10 @@ const REPEATED: usize = 50_000;
 
 fn repeats(kind: &EventKind) -> bool {
     use EventKind as K;
-    matches!(kind, K::TaskEnded { .. } | K::RestartScheduled { .. } | K::WorkerBlocked { .. } | K::WorkerFreed { .. } | K::RegistrationRefused)
+    matches!(
+        kind,
+        K::TaskEnded { .. } | K::RestartScheduled { .. } | K::WorkerBlocked { .. } | K::WorkerFreed { .. } | K::RegistrationRefused | K::Step { .. }
+    )
 }
 
 impl Timeline {

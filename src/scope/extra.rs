@@ -38,6 +38,8 @@ pub(crate) struct Extra {
     stopping: OnceLock<CancellationToken>,
     cancelled: OnceLock<CancellationToken>,
     threads: Mutex<Vec<Thread>>,
+    #[cfg(feature = "testkit")]
+    threaded: AtomicBool,
     bound: AtomicU64,
     aborted: AtomicBool,
     /// Ends of tasks, kept back until the start has returned.
@@ -175,6 +177,16 @@ impl Extra {
     /// This thread is to be woken when a token fires.
     pub(crate) fn add_thread(&self) {
         lock(&self.threads).push(std::thread::current());
+    }
+
+    /// One of its tasks is about to be a thread.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn expect_thread(&self) {
+        self.threaded.store(true, Ordering::Release);
+    }
+    #[cfg(feature = "testkit")]
+    pub(crate) fn is_threaded(&self) -> bool {
+        self.threaded.load(Ordering::Acquire)
     }
 
     pub(crate) fn raise_bound(&self, bound: Duration) {

@@ -25,6 +25,8 @@ pub(crate) enum Message {
     One { start: bool, id: u32, reply: oneshot::Sender<Result<(), Error>> },
     /// A registration came too late.
     TooLate { name: String },
+    /// A component took a step of its own.
+    Step { id: u32, step: Arc<str>, count: u64 },
     /// A resource was opened.
     ResourceCreated { id: u32 },
     /// The nudge was run.
@@ -61,6 +63,9 @@ pub(crate) struct Shared {
     pub(crate) report: OnceLock<Arc<Report>>,
     /// Known a little before the report is handed over.
     pub(crate) exit_code: OnceLock<u8>,
+    /// Threads of components that were ever started: where there are none, virtual time need not look for them.
+    #[cfg(feature = "testkit")]
+    pub(crate) threads: AtomicU32,
     /// Rung at ready, at the begin of a shutdown and with the report.
     pub(crate) changed: Notify,
 }
@@ -90,6 +95,8 @@ impl Shared {
             state: AtomicU8::new(BEFORE),
             report: OnceLock::new(),
             exit_code: OnceLock::new(),
+            #[cfg(feature = "testkit")]
+            threads: AtomicU32::new(0),
             changed: Notify::new(),
         })
     }

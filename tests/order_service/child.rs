@@ -1,7 +1,6 @@
 //! The service as a child process: started, watched, asked to stop, and killed if a test forgets.
 
 use crate::http::{Connection, exchange};
-use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -138,13 +137,6 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(2));
     }
-}
-
-/// The ids in a service's database, read from the file.
-pub(crate) fn saved(data: &Path) -> HashSet<String> {
-    let database = rusqlite::Connection::open(data.join("orders.sqlite")).unwrap();
-    let mut select = database.prepare("SELECT id FROM orders").unwrap();
-    select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
 /// A directory that is gone when dropped.

@@ -220,6 +220,7 @@ impl Case {
             settings: self.settings(),
             components: self.parts.iter().enumerate().map(component).collect(),
             resources: self.resources.iter().enumerate().map(resource).collect(),
+            links: Vec::new(),
         }
     }
 

@@ -1,0 +1,59 @@
+//! Messaging: a producer, a consumer and a trace dispatcher as components, and the brokers they run on.
+//!
+//! What each promises is written in `docs/messaging.md`, by number (M1–M14).
+//!
+//! Invariant: nothing here is known to the core; this wing uses the crate's public face only.
+
+mod backoff;
+mod broker;
+mod delivery;
+mod error;
+mod id;
+mod into_broker;
+mod message;
+pub(crate) mod random;
+mod receipt;
+mod resource;
+mod sending;
+mod subscription;
+
+mod consumer;
+mod faults;
+mod memory;
+pub mod outbox;
+mod permits;
+mod producer;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+pub mod trace;
+
+pub use backoff::Backoff;
+pub use broker::{Broker, Limits, Route, Routes, SendReceipt};
+pub use consumer::{
+    Consumer, ConsumerBuilder, ConsumerHandle, ConsumerStats, Failure, FailureHook, FailureKind, Handler, HandlerCx, Next, Poison, Retry,
+    WhenUnavailable,
+};
+pub use delivery::Delivery;
+pub use error::{BrokerError, Class, ErrorKind};
+pub use faults::{FaultCounts, Faults, FaultsError, FaultyBroker};
+pub use id::MessageId;
+pub use into_broker::IntoBroker;
+pub use memory::{MemoryBroker, MemoryBrokerBuilder};
+pub use message::{Message, Properties};
+#[cfg(feature = "sqlite")]
+pub use outbox::SqliteOutbox;
+pub use outbox::{
+    NotStored, OrderedKey, Outbox, OutboxBounds, OutboxBuilder, OutboxClaim, OutboxClaimed, OutboxCounts, OutboxEntry, OutboxError, OutboxErrorKind,
+    OutboxFilter, OutboxOutcome, OutboxPick, OutboxRow, OutboxSettled, OutboxState, OutboxStore,
+};
+pub use permits::{Acquire, AcquireError, Idle, Permit, Permits, TryAcquireError};
+pub use producer::{InFlight, Producer, ProducerBuilder, ProducerComponent, ProducerStats, SendError, SendErrorKind, Sent};
+pub use receipt::{Receipt, Settled};
+pub use resource::{OpenBroker, open_broker};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{GroupState, SqliteBroker, SqliteBuilder, SqliteCounts, SqliteInspection, StoredMessage, StoredMessages};
+pub use subscription::{Interest, StartFrom, Subscription, TagFilter};
+
+pub use bytes::Bytes;
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
