@@ -76,6 +76,22 @@ impl Limits {
     }
 }
 
+/// What a group has left to do in a topic: for gauges, for scaling, for audits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages that wait to be delivered, those that are delayed or were given back among them.
+    pub waiting: u64,
+    /// Messages that members hold and have not settled; `None` where the broker does not tell. What they give back is waiting then.
+    pub held: Option<u64>,
+}
+
+impl Backlog {
+    /// Both, as far as they are told.
+    pub fn total(&self) -> u64 {
+        self.waiting + self.held.unwrap_or(0)
+    }
+}
+
 /// A broker, as producer, consumer and outbox see it.
 ///
 /// # The contract
@@ -125,6 +141,15 @@ pub trait Broker: Send + Sync + 'static {
     /// # Errors
     /// No connection, no such topic, not allowed.
     async fn subscribe(&self, interest: &Interest) -> Result<Arc<dyn Subscription>, BrokerError>;
+
+    /// How much a group has left to do in a topic, as the broker tells it at this moment. Of a group that never joined: what it would find.
+    ///
+    /// # Errors
+    /// No connection, no such topic, not allowed; [`ErrorKind::Unsupported`] where the broker does not tell, as by default.
+    async fn backlog(&self, group: &str, topic: &str) -> Result<Backlog, BrokerError> {
+        let _ = (group, topic);
+        Err(BrokerError::new(self.name(), ErrorKind::Unsupported, "it does not tell how much is left to do").about(topic))
+    }
 
     /// Ends it.
     ///

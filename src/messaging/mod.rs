@@ -19,16 +19,24 @@ mod subscription;
 
 mod consumer;
 mod faults;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod outbox;
 mod permits;
 mod producer;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "rocketmq")]
+pub mod rocketmq;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 pub mod trace;
 
 pub use backoff::Backoff;
-pub use broker::{Broker, Limits, Route, Routes, SendReceipt};
+pub use broker::{Backlog, Broker, Limits, Route, Routes, SendReceipt};
 pub use consumer::{
     Consumer, ConsumerBuilder, ConsumerHandle, ConsumerStats, Failure, FailureHook, FailureKind, Handler, HandlerCx, Next, Poison, Retry,
     WhenUnavailable,

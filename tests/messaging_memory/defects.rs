@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use winddown::async_trait;
 use winddown::messaging::{
-    Broker, BrokerError, Class, ErrorKind, Interest, Limits, Message, MessageId, Route, SendReceipt, StartFrom, Subscription, TagFilter,
+    Backlog, Broker, BrokerError, Class, ErrorKind, Interest, Limits, Message, MessageId, Route, SendReceipt, StartFrom, Subscription, TagFilter,
 };
 
 macro_rules! defects {
@@ -75,6 +75,8 @@ defects! {
     ForgetsWhenClosed 33;
     LosesOneInAThousand 34;
     LosesReleased 35;
+    ForgetsTheHeld 36;
+    CountsTheSettled 36;
 }
 
 /// What several clients of the same broken broker share is kept by group and topic.
@@ -212,6 +214,15 @@ impl Broker for Broken {
             current: self.current.clone(),
             again: Mutex::default(),
         }))
+    }
+
+    async fn backlog(&self, group: &str, topic: &str) -> Result<Backlog, BrokerError> {
+        let told = self.inner.backlog(group, topic).await?;
+        Ok(match self.defect {
+            Defect::ForgetsTheHeld => Backlog { held: Some(0), ..told },
+            Defect::CountsTheSettled => Backlog { waiting: u64::from(self.count.load(Ordering::SeqCst)), ..told },
+            _ => told,
+        })
     }
 
     async fn close(&self) -> Result<(), BrokerError> {

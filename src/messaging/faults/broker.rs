@@ -3,7 +3,9 @@
 use super::gate::Gate;
 use super::subscription::FaultySubscription;
 use super::{Fate, Faults};
-use crate::messaging::{Broker, BrokerError, Class, ErrorKind, Interest, IntoBroker, Limits, Message, Route, Routes, SendReceipt, Subscription};
+use crate::messaging::{
+    Backlog, Broker, BrokerError, Class, ErrorKind, Interest, IntoBroker, Limits, Message, Route, Routes, SendReceipt, Subscription,
+};
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
@@ -107,6 +109,10 @@ impl Broker for FaultyBroker {
         }
         let inner = gate.through(self.inner.subscribe(interest)).await??;
         Ok(Arc::new(FaultySubscription::new(inner, self.name.clone(), self.faults.clone(), self.closed.child_token())))
+    }
+
+    async fn backlog(&self, group: &str, topic: &str) -> Result<Backlog, BrokerError> {
+        self.gate(None).through(self.inner.backlog(group, topic)).await?
     }
 
     async fn close(&self) -> Result<(), BrokerError> {

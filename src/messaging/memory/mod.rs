@@ -18,7 +18,7 @@ mod waiters;
 
 pub use builder::MemoryBrokerBuilder;
 
-use super::{Broker, BrokerError, ErrorKind, Interest, Limits, Message, Route, Routes, SendReceipt, Subscription};
+use super::{Backlog, Broker, BrokerError, ErrorKind, Interest, Limits, Message, Route, Routes, SendReceipt, Subscription};
 use async_trait::async_trait;
 use server::Server;
 use std::fmt;
@@ -224,6 +224,17 @@ impl Broker for MemoryBroker {
         store.check_topic(&interest.topic)?;
         let (seat, bell) = store.join(self.client.number, interest)?;
         Ok(Arc::new(MemorySubscription { store: store.clone(), seat, interest: interest.clone(), bell }))
+    }
+
+    async fn backlog(&self, group: &str, topic: &str) -> Result<Backlog, BrokerError> {
+        if self.client.closed.is_cancelled() {
+            return Err(self.shared.store.closed());
+        }
+        self.shared.store.check_topic(topic)?;
+        // Both at one look: what is handed out in between would count twice, or not at all.
+        let counted = self.in_group(topic, group, |group| (group.pending(), group.in_flight()));
+        let (pending, held) = counted.unwrap_or_else(|| (self.depth(topic), 0));
+        Ok(Backlog { waiting: (pending - held) as u64, held: Some(held as u64) })
     }
 
     async fn close(&self) -> Result<(), BrokerError> {

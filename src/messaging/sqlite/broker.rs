@@ -1,7 +1,7 @@
 //! The broker's face: every call becomes a piece of work for the writer thread and waits for its answer.
 
 use super::super::random::Random;
-use super::super::{Broker, BrokerError, ErrorKind, Interest, Limits, Message, Route, SendReceipt, Subscription};
+use super::super::{Backlog, Broker, BrokerError, ErrorKind, Interest, Limits, Message, Route, SendReceipt, Subscription};
 use super::builder::SqliteBuilder;
 use super::closing::Closing;
 use super::fault::NAME;
@@ -220,6 +220,11 @@ impl Broker for SqliteBroker {
         let joined = self.0.ask(0, move |store| store.join(&wanted, holder)).await;
         let member = joined.map_err(|error| error.about(interest.topic.clone()))?;
         Ok(Arc::new(SqliteSubscription::new(self.0.clone(), member)))
+    }
+
+    async fn backlog(&self, group: &str, topic: &str) -> Result<Backlog, BrokerError> {
+        let counts = self.counts(topic, group).await?;
+        Ok(Backlog { waiting: counts.pending - counts.in_flight, held: Some(counts.in_flight) })
     }
 
     async fn close(&self) -> Result<(), BrokerError> {

@@ -32,11 +32,15 @@ pub enum Capability {
     StartLatest,
     /// Topics that do not exist are unknown. Without it: they are made when they are used.
     UnknownTopics,
+    /// What is sent, and what was given back, may come to any member. Without it: to the one that has its part of the topic, for as long as it is there.
+    AnyMember,
+    /// The broker tells how much a group has left to do. Without it: refused as unsupported when asked.
+    Backlog,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Capability; 13] = [
+    pub const ALL: [Capability; 15] = [
         Capability::Visibility,
         Capability::Attempts,
         Capability::NackDelay,
@@ -50,6 +54,8 @@ impl Capability {
         Capability::StartEarliest,
         Capability::StartLatest,
         Capability::UnknownTopics,
+        Capability::AnyMember,
+        Capability::Backlog,
     ];
 }
 

@@ -73,4 +73,5 @@ pub(super) static TABLE: &[Entry] = table! {
     33 "what was stored survives when all clients are gone" ending::durable;
     34 "a large number of messages arrives, each once" crowd::many;
     35 "with many senders and members, and what they drop and fail, nothing is lost" crowd::conserved;
+    36 "the broker tells how much a group has left to do" crowd::backlog;
 };

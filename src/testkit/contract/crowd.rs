@@ -1,15 +1,15 @@
-//! C34–C35: many messages, many tasks.
+//! C34–C36: many messages, many tasks, and how many are left.
 
 use super::Capability;
-use super::bench::{Bench, KEPT, Member, Trouble, Verdict, keep, numbered, pull, receipts};
-use crate::messaging::MessageId;
+use super::bench::{Bench, KEPT, Member, Trouble, Verdict, keep, numbered, pull, receipts, send_numbered, unsupported};
+use crate::messaging::{Backlog, Broker, MessageId};
 use crate::messaging::random::Random;
 use crate::sync::{Mutex, lock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(super) async fn many(bench: &Bench<'_>) -> Verdict {
     let (client, topic) = (bench.client().await, bench.topic("many").await);
@@ -116,4 +116,46 @@ async fn consume(member: &Member, acknowledged: &Acknowledged, mut random: Rando
             }
         }
     }
+}
+
+pub(super) async fn backlog(bench: &Bench<'_>) -> Verdict {
+    let (client, topic) = (bench.client().await, bench.topic("backlog").await);
+    let interest = bench.interest("g", &topic);
+    if !bench.can(Capability::Backlog) {
+        return unsupported(client.backlog(&interest.group, &topic).await, "the backlog");
+    }
+    let member = client.subscribe(&interest).await?;
+    let told = async |waiting: u64, held: u64, when: &str| {
+        let client: &Arc<dyn Broker> = &client;
+        // Who does not tell what is held may count some of it as waiting.
+        let right = |told: &Backlog| match told.held {
+            Some(_) => *told == Backlog { waiting, held: Some(held) },
+            None => (waiting..=waiting + held).contains(&told.waiting),
+        };
+        let began = Instant::now();
+        loop {
+            let told = client.backlog(&interest.group, &topic).await?;
+            if right(&told) {
+                return Ok::<(), Trouble>(());
+            }
+            // Brokers count now and then.
+            keep!(began.elapsed() <= bench.slack() * 2, "{when}: the backlog is {told:?}, where {waiting} wait and {held} are held");
+            sleep(bench.short() / 10).await;
+        }
+    };
+    told(0, 0, "nothing was sent").await?;
+    send_numbered(&client, &topic, 5).await?;
+    told(5, 0, "five were sent").await?;
+    let held = bench.collect(&member, 2).await?;
+    told(3, 2, "two of five were taken").await?;
+    bench.ack(&member, &held[..1]).await?;
+    member.commit().await?;
+    told(3, 1, "one of two was acknowledged").await?;
+    member.nack(&receipts(&held[1..]), bench.interest("g", &topic).visibility).await?;
+    told(4, 0, "the other was put off").await?;
+    let last = bench.collect(&member, 3).await?;
+    bench.ack(&member, &last).await?;
+    member.commit().await?;
+    told(1, 0, "three more were acknowledged").await?;
+    KEPT
 }

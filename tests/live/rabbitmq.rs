@@ -1,0 +1,3 @@
+//! RabbitMQ: the contract and the ordeals against the real server. `scripts/live/up rabbitmq` starts it.
+
+mod server;
