@@ -2,8 +2,8 @@
 
 use super::Capability;
 use super::bench::{Bench, KEPT, Member, Trouble, Verdict, keep, numbered, pull, receipts, send_numbered, unsupported};
-use crate::messaging::{Backlog, Broker, MessageId};
 use crate::messaging::random::Random;
+use crate::messaging::{Backlog, Broker, MessageId};
 use crate::sync::{Mutex, lock};
 use std::collections::HashMap;
 use std::sync::Arc;
