@@ -12,7 +12,7 @@ LIB="$LIVE_HOME/rocketmq-$ROCKETMQ_VERSION"
 install() { jars rocketmq "$ROCKETMQ_VERSION" org.apache.rocketmq:rocketmq-namesrv org.apache.rocketmq:rocketmq-broker org.apache.rocketmq:rocketmq-proxy; }
 
 configure() {
-  mkdir -p "$WORK"/home/conf "$WORK"/store/config "$WORK"/logs
+  mkdir -p "$WORK/conf" "$WORK/store/config" "$WORK/logs"
   printf 'listenPort=%s\nbindAddress=127.0.0.1\n' "$NAMESRV_PORT" >"$WORK/namesrv.properties"
   # ROCKETMQ_EXTRA: more lines of configuration. What is not said: timerWheelEnable stays true, for without it nothing can be popped.
   cat >"$WORK/broker.properties" <<C
@@ -49,8 +49,8 @@ C
 java_of() { # NAME HEAP MAIN ARGUMENT…
   local name=$1 heap=$2
   shift 2
-  # HOME of the Java kind: otherwise it writes its logs and offsets into the user's.
-  ROCKETMQ_HOME="$WORK/home" NAMESRV_ADDR="127.0.0.1:$NAMESRV_PORT" launch "$name" "$WORK/logs/$name.out" \
+  # What it calls the user home is where it puts its logs and offsets.
+  ROCKETMQ_HOME="$WORK" NAMESRV_ADDR="127.0.0.1:$NAMESRV_PORT" launch "$name" "$WORK/logs/$name.out" \
     "$JAVA" -server -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Duser.home="$WORK" -Djava.net.preferIPv4Stack=true \
     -Xms"$heap" -Xmx"$heap" -XX:MaxDirectMemorySize=512m --add-exports=java.base/jdk.internal.ref=ALL-UNNAMED \
     --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-opens=java.base/java.util=ALL-UNNAMED \
