@@ -58,6 +58,8 @@ pub use permits::{Acquire, AcquireError, Idle, Permit, Permits, TryAcquireError}
 pub use producer::{InFlight, Producer, ProducerBuilder, ProducerComponent, ProducerStats, SendError, SendErrorKind, Sent};
 pub use receipt::{Receipt, Settled};
 pub use resource::{OpenBroker, open_broker};
+#[cfg(feature = "rocketmq")]
+pub use rocketmq::RocketMqBroker;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{GroupState, SqliteBroker, SqliteBuilder, SqliteCounts, SqliteInspection, StoredMessage, StoredMessages};
 pub use subscription::{Interest, StartFrom, Subscription, TagFilter};
