@@ -12,6 +12,11 @@
 //! well again. Counted are the messages that it holds in the end.
 
 mod common;
+#[cfg(feature = "rocketmq")]
+#[path = "rocketmq/busy.rs"]
+mod live;
+#[cfg(feature = "rocketmq")]
+mod rocketmq;
 
 use anyhow::ensure;
 use common::{Run, Story};
@@ -34,10 +39,22 @@ const STALLED: u64 = 400;
 const PATIENCE: Duration = secs(20);
 
 fn main() -> ExitCode {
-    STORY.tell(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async { Ok((before().await?, after().await?)) })
-    })
+    STORY.tell(|| runtime()?.block_on(async { Ok((before().await?, after().await?)) }), on_rocketmq)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+#[cfg(feature = "rocketmq")]
+fn on_rocketmq(url: &str) -> anyhow::Result<(Run, Run)> {
+    let file = OutboxFile::fresh()?;
+    runtime()?.block_on(live::play(url, file.0.clone()))
+}
+
+#[cfg(not(feature = "rocketmq"))]
+fn on_rocketmq(_: &str) -> anyhow::Result<(Run, Run)> {
+    anyhow::bail!("built without RocketMQ")
 }
 
 fn broker() -> MemoryBroker {

@@ -32,6 +32,33 @@ impl Run {
     }
 }
 
+const FLAGS: &str = "\
+  --json               one line of JSON instead of the table
+  --broker rocketmq    on a real RocketMQ, beside its Java client (built with --features sqlite,rocketmq; `scripts/live/up rocketmq` starts one)
+  --broker-url URL     its name server (127.0.0.1:9876)";
+
+/// Whether JSON is wanted, and the url of the real broker if one is.
+fn flags(mut arguments: impl Iterator<Item = String>) -> Result<(bool, Option<String>), String> {
+    let (mut json, mut live, mut url) = (false, false, None);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => json = true,
+            "--broker" => match arguments.next().as_deref() {
+                Some("rocketmq") if cfg!(feature = "rocketmq") => live = true,
+                Some("rocketmq") => return Err("this program was built without RocketMQ: build it with --features sqlite,rocketmq".into()),
+                other => return Err(format!("--broker is rocketmq, not {}", other.unwrap_or("nothing"))),
+            },
+            "--broker-url" => url = Some(arguments.next().ok_or("--broker-url needs the address of a name server")?),
+            other => return Err(format!("{other} is no flag of it")),
+        }
+    }
+    match (live, url) {
+        (true, url) => Ok((json, Some(url.unwrap_or_else(|| "127.0.0.1:9876".into())))),
+        (false, Some(_)) => Err("--broker-url says where --broker is, and is nothing without it".into()),
+        (false, None) => Ok((json, None)),
+    }
+}
+
 /// A story: its name, what happens in it, what its units are called, and how it is run, as it was and with winddown.
 pub(crate) struct Story {
     pub(crate) name: &'static str,
@@ -41,15 +68,17 @@ pub(crate) struct Story {
 
 impl Story {
     /// Plays it and tells it: a table, or with `--json` one line. Leaves with 1 if winddown lost anything, or it could not be played.
-    pub(crate) fn tell(&self, play: impl FnOnce() -> anyhow::Result<(Run, Run)>) -> ExitCode {
-        let json = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
-            [] => false,
-            [flag] if flag == "--json" => true,
-            _ => {
-                let _ = writeln!(std::io::stderr(), "{}: {}\nthe only flag is --json: one line of JSON instead of the table", self.name, self.about);
+    ///
+    /// `play` has everything in the program; `live` is the same story on a real RocketMQ, of which the url is given.
+    pub(crate) fn tell(&self, play: impl FnOnce() -> anyhow::Result<(Run, Run)>, live: impl FnOnce(&str) -> anyhow::Result<(Run, Run)>) -> ExitCode {
+        let (json, url) = match flags(std::env::args().skip(1)) {
+            Ok(flags) => flags,
+            Err(problem) => {
+                let _ = writeln!(std::io::stderr(), "{}: {}\n{problem}\n{FLAGS}", self.name, self.about);
                 return ExitCode::from(2);
             }
         };
+        let play = || url.as_deref().map_or_else(play, live);
         let (before, after) = match play() {
             Ok(runs) => runs,
             Err(error) => {
