@@ -63,6 +63,8 @@ fn flags(mut arguments: impl Iterator<Item = String>) -> Result<(bool, Option<St
 pub(crate) struct Story {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
+    /// What happens in it on a real broker.
+    pub(crate) live: &'static str,
     pub(crate) units: &'static str,
 }
 
@@ -86,7 +88,8 @@ impl Story {
                 return ExitCode::FAILURE;
             }
         };
-        let text = if json { self.json(&before, &after) } else { self.table(&before, &after) };
+        let about = if url.is_some() { self.live } else { self.about };
+        let text = if json { self.json(&before, &after) } else { self.table(about, &before, &after) };
         let _ = write!(std::io::stdout(), "{text}");
         if after.lost() > 0 || before.expected != after.expected { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
@@ -96,7 +99,7 @@ impl Story {
         format!("{{\"story\":\"{}\",\"before\":{},\"after\":{}}}\n", self.name, side(before), side(after))
     }
 
-    fn table(&self, before: &Run, after: &Run) -> String {
+    fn table(&self, about: &str, before: &Run, after: &Run) -> String {
         let mut rows = vec![(String::new(), "before".to_owned(), "with winddown".to_owned())];
         let mut row = |what: &str, before: &dyn Display, after: &dyn Display| rows.push((what.to_owned(), before.to_string(), after.to_string()));
         row(&format!("{} given", self.units), &before.expected, &after.expected);
@@ -115,6 +118,6 @@ impl Story {
         let width = |of: fn(&(String, String, String)) -> &String| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
         let (first, second, third) = (width(|row| &row.0), width(|row| &row.1), width(|row| &row.2));
         let lines = rows.iter().map(|(what, before, after)| format!("  {what:first$}  {before:>second$}  {after:>third$}\n"));
-        format!("{}: {}\n\n{}", self.name, self.about, lines.collect::<String>())
+        format!("{}: {}\n\n{}", self.name, about, lines.collect::<String>())
     }
 }

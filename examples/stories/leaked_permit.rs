@@ -30,6 +30,7 @@ use winddown::{App, Signals, millis};
 const STORY: Story = Story {
     name: "story_leaked_permit",
     about: "twice the broker answers nobody for 0.8 s, while large reports wait among small messages",
+    live: "a real RocketMQ stands still while 10,000 sends run out of their time; 500 more are sent after that",
     units: "messages",
 };
 

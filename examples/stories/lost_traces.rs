@@ -25,8 +25,12 @@ use winddown::messaging::trace::{BrokerExporter, PubTrace, TraceDispatcher, Trac
 use winddown::messaging::{Broker, MemoryBroker, Message, MessageId, Producer};
 use winddown::{App, Signals, millis};
 
-const STORY: Story =
-    Story { name: "story_lost_traces", about: "a service is replaced six times while it sends; each message leaves a trace", units: "traces" };
+const STORY: Story = Story {
+    name: "story_lost_traces",
+    about: "a service is replaced six times while it sends; each message leaves a trace",
+    live: "1,500 messages are sent to a real RocketMQ, each leaves a trace, and the service is closed when the last is answered",
+    units: "traces",
+};
 
 /// How many messages each instance of the service sends before it is replaced: no whole number of batches, as in life.
 fn instances() -> impl Iterator<Item = u64> {

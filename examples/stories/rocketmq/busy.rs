@@ -20,13 +20,16 @@ pub(crate) async fn play(url: &str, outbox: PathBuf) -> anyhow::Result<(Run, Run
     for version in JAVA {
         let topic = server.topic("java").await?;
         let arguments = [topic, MESSAGES.to_string(), AT_A_TIME.to_string(), "async".to_owned()];
-        let (said, busy) = tokio::join!(server.java(version, "Sends", &arguments), busy_for_two_seconds(&server));
-        busy?;
-        before = Some(run_of(&said?)?.note("of these, lost by the client 5.3.2", before.as_ref().map_or(0, Run::lost)));
+        let program = server.begin_java(version, "Sends", &arguments)?.said("ready").await?;
+        server.busy(true).await?;
+        let (said, well) = tokio::join!(program.said_last_after_a_line(), well_again(&server));
+        well?;
+        before = Some(run_of(&said?)?.note("lost by the Java client 5.3.2", before.as_ref().map_or(0, Run::lost)));
     }
     let topic = server.topic("winddown").await?;
-    let (sent, busy) = tokio::join!(send_all(&server, &topic, outbox), busy_for_two_seconds(&server));
-    busy?;
+    server.busy(true).await?;
+    let (sent, well) = tokio::join!(send_all(&server, &topic, outbox), well_again(&server));
+    well?;
     let (retries, outboxed) = sent?;
     let arrived = server.bodies(&topic, MESSAGES as usize).await?.len() as u64;
     let after = Run::new(MESSAGES, arrived).note("tried again", retries).note("put into the outbox meanwhile", outboxed);
@@ -34,9 +37,8 @@ pub(crate) async fn play(url: &str, outbox: PathBuf) -> anyhow::Result<(Run, Run
     Ok((before, after))
 }
 
-async fn busy_for_two_seconds(server: &Server) -> anyhow::Result<()> {
-    server.busy(true).await?;
-    // The Java program takes its time to start.
+/// After two seconds.
+async fn well_again(server: &Server) -> anyhow::Result<()> {
     trouble(secs(2)).await;
     server.busy(false).await
 }

@@ -132,7 +132,24 @@ impl Java {
         anyhow::bail!("the Java program ended before it said {word:?}")
     }
 
-    pub(crate) fn go_on(&mut self) -> anyhow::Result<()> {
+    /// Waits until it says this word, beside other tasks.
+    pub(crate) async fn said(mut self, word: &'static str) -> anyhow::Result<Java> {
+        tokio::task::spawn_blocking(move || self.wait_for(word).map(|()| self)).await?
+    }
+
+    /// Sends it a line, and waits until it says this word.
+    pub(crate) async fn said_after_a_line(mut self, word: &'static str) -> anyhow::Result<Java> {
+        self.go_on()?;
+        self.said(word).await
+    }
+
+    /// Sends it a line, and waits for the last that it says.
+    pub(crate) async fn said_last_after_a_line(mut self) -> anyhow::Result<Value> {
+        self.go_on()?;
+        tokio::task::spawn_blocking(move || self.last_line()).await?
+    }
+
+    fn go_on(&mut self) -> anyhow::Result<()> {
         let stdin = self.stdin.as_mut().context("its pipe is closed")?;
         Ok(writeln!(stdin).and_then(|()| stdin.flush())?)
     }

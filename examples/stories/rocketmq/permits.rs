@@ -4,7 +4,7 @@
 //! *Before* is RocketMQ's Java client with its back-pressure for asynchronous sends switched on, with the limits that winddown's producer has too.
 
 use crate::common::Run;
-use crate::rocketmq::{JAVA, Java, Server, run_of};
+use crate::rocketmq::{JAVA, Server, run_of};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use winddown::messaging::{Broker, Bytes, Message, Producer, SendErrorKind};
@@ -31,25 +31,12 @@ pub(crate) async fn play(url: &str) -> anyhow::Result<(Run, Run)> {
 async fn java(server: &Arc<Server>) -> anyhow::Result<Run> {
     let topic = server.topic("java").await?;
     server.make(&format!("{topic}-warm")).await?;
-    let program = server.begin_java(JAVA[0], "PausedSends", &[topic, TIMEOUTS.to_string(), AFTERWARDS.to_string()])?;
-    let program = said(program, "ready").await?;
+    let arguments = [topic, TIMEOUTS.to_string(), AFTERWARDS.to_string()];
+    let program = server.begin_java(JAVA[0], "PausedSends", &arguments)?.said("ready").await?;
     server.paused(true).await?;
-    let program = said_after(program, "over").await?;
+    let program = program.said_after_a_line("over").await?;
     server.paused(false).await?;
-    let last = tokio::task::spawn_blocking(move || {
-        let mut program = program;
-        program.go_on()?;
-        program.last_line()
-    });
-    run_of(&last.await??)
-}
-
-async fn said(mut program: Java, word: &'static str) -> anyhow::Result<Java> {
-    tokio::task::spawn_blocking(move || program.wait_for(word).map(|()| program)).await?
-}
-
-async fn said_after(mut program: Java, word: &'static str) -> anyhow::Result<Java> {
-    tokio::task::spawn_blocking(move || program.go_on().and_then(|()| program.wait_for(word)).map(|()| program)).await?
+    run_of(&program.said_last_after_a_line().await?)
 }
 
 async fn winddown(server: &Arc<Server>, topic: &str) -> anyhow::Result<Run> {

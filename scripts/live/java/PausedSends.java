@@ -14,8 +14,8 @@ import org.apache.rocketmq.common.message.Message;
  * Arguments: name server, topic, sends that run out, sends after that.
  */
 public class PausedSends {
-    private static final int SMALL = 100;
-    private static final int LARGE = 300_000;
+    private static final byte[] SMALL = new byte[100];
+    private static final byte[] LARGE = new byte[300_000];
 
     public static void main(String[] args) throws Exception {
         int timeouts = Integer.parseInt(args[2]);
@@ -26,6 +26,8 @@ public class PausedSends {
         producer.setBackPressureForAsyncSendNum(64);
         producer.setBackPressureForAsyncSendSize(4 << 20);
         producer.setRetryTimesWhenSendAsyncFailed(2);
+        // Compressed they would be small.
+        producer.setCompressMsgBodyOverHowmuch(4 << 20);
         producer.start();
         producer.send(new Message(args[1] + "-warm", new byte[1]));
         say("ready");
@@ -51,7 +53,7 @@ public class PausedSends {
         CountDownLatch answered = new CountDownLatch(count);
         ExecutorService callers = Executors.newFixedThreadPool(64);
         for (int number = 0; number < count; number++) {
-            Message message = new Message(topic, new byte[someLarge && number % 4 == 0 ? LARGE : SMALL]);
+            Message message = new Message(topic, someLarge && number % 4 == 0 ? LARGE : SMALL);
             callers.submit(() -> {
                 try {
                     producer.send(message, new SendCallback() {

@@ -11,6 +11,7 @@ import org.apache.rocketmq.common.message.Message;
 
 /**
  * Sends so many messages, so many at a time, with two retries as is the client's default, and counts those it was told are stored.
+ * It says "ready", and begins when it is sent a line.
  * Arguments: name server, topic, messages, at a time, sync or async.
  */
 public class Sends {
@@ -25,6 +26,11 @@ public class Sends {
         producer.setRetryTimesWhenSendFailed(2);
         producer.setRetryTimesWhenSendAsyncFailed(2);
         producer.start();
+        System.out.println("ready");
+        System.out.flush();
+        while (System.in.read() != '\n') {
+            // until the line is over
+        }
         long began = System.nanoTime();
         if (args[4].equals("sync")) {
             sync(producer, topic, count, atATime);
