@@ -21,6 +21,9 @@ mod consumer;
 mod faults;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+#[allow(dead_code, reason = "which part of it is used depends on the brokers that are compiled in")]
+mod lanes;
 mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
