@@ -1,1 +1,4 @@
 //! Apache Kafka as a broker.
+
+#[allow(dead_code)]
+mod offsets;
