@@ -49,6 +49,8 @@ pub use error::{BrokerError, Class, ErrorKind};
 pub use faults::{FaultCounts, Faults, FaultsError, FaultyBroker};
 pub use id::MessageId;
 pub use into_broker::IntoBroker;
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaBroker;
 pub use memory::{MemoryBroker, MemoryBrokerBuilder};
 pub use message::{Message, Properties};
 #[cfg(feature = "sqlite")]

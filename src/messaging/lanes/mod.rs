@@ -8,7 +8,7 @@
 //!   settled, put back or drained, and never again: each take has a number of its own.
 //! - L2. What is given out comes in the order in which it was pushed, as far as it is due. What was put back has its old place.
 //! - L3. Of entries with one key, only the first is ever given out: the next follows when it has left, whatever became of it in between.
-//! - L4. The cost of each step grows with the logarithm of what is held, never with what is out or put off.
+//! - L4. Pushing, taking, settling and putting back cost no more than the logarithm of what is held.
 
 #[cfg(test)]
 mod tests;
@@ -139,6 +139,11 @@ impl<T: Clone> Lanes<T> {
     /// When a take will find more than it does now: at once (`now` itself), later, or not before something is pushed, settled or put back.
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
         if self.ready.is_empty() { self.later.first().map(|(due, _)| (*due).max(now)) } else { Some(now) }
+    }
+
+    /// All tickets that are good, in the order of their places: what is out.
+    pub(crate) fn tickets(&self) -> Vec<Ticket> {
+        self.entries.iter().filter_map(|(place, entry)| entry.out.map(|turn| Ticket { place: *place, turn })).collect()
     }
 
     /// Takes out for good all of which this is true, waiting or out. Their tickets are no longer good.

@@ -114,6 +114,8 @@ proptest! {
             }
             prop_assert_eq!(lanes.len(), naive.row.len());
             prop_assert_eq!(lanes.out(), naive.row.iter().filter(|one| one.out.is_some()).count());
+            let out = naive.row.iter().filter_map(|one| one.out.map(|turn| Ticket { place: one.place, turn }));
+            prop_assert_eq!(lanes.tickets(), out.collect::<Vec<_>>());
             let mut dues = (0..20).map(|later| at(now + later));
             let due = dues.find(|when| !naive.takeable(*when).is_empty());
             prop_assert_eq!(lanes.next_due(at(now)), due);

@@ -121,11 +121,6 @@ impl Tracker {
         self.committed = self.committed.max(changes);
     }
 
-    /// It was not, after all: the next commit says it again.
-    pub(super) fn unconfirmed(&mut self) {
-        self.committed = 0;
-    }
-
     fn advance(&mut self) {
         if let Some(base) = self.base
             && let Some(end) = self.settled.leave(base)
