@@ -9,7 +9,7 @@ use ordeals::Site;
 use server::Server;
 use std::sync::Arc;
 use std::time::Duration;
-use winddown::messaging::{Broker, KafkaBroker, NatsBroker, RabbitMqBroker, RocketMqBroker};
+use winddown::messaging::{Broker, Interest, KafkaBroker, NatsBroker, RabbitMqBroker, RocketMqBroker};
 use winddown::{async_trait, secs};
 
 struct Nats(String);
@@ -27,6 +27,15 @@ struct RabbitMq(String);
 impl Site for RabbitMq {
     async fn broker(&self) -> Arc<dyn Broker> {
         Arc::new(RabbitMqBroker::connect(&self.0).await.expect("the server is up"))
+    }
+    /// Where the server is going to be killed, the group's queue is made before and gets old enough to survive it: see the traps in docs/rabbitmq.md.
+    async fn make_topic(&self, name: &str) {
+        let Some(rest) = name.strip_prefix("o-kill-") else { return };
+        let broker = self.broker().await;
+        let member = broker.subscribe(&Interest::new(format!("g-kill-{rest}"), name)).await.expect("joined");
+        tokio::time::sleep(secs(6)).await;
+        member.close().await.expect("left");
+        broker.close().await.expect("closed");
     }
 }
 
