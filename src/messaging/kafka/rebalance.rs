@@ -5,6 +5,7 @@ use super::fault;
 use super::hold::Commit;
 use super::member::{Client, Member};
 use super::offsets::Tracker;
+use super::producing::watermarks;
 use crate::sync::lock;
 use rdkafka::consumer::{CommitMode, Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
@@ -85,7 +86,8 @@ fn trackers(member: &Member, client: &Client, list: &TopicPartitionList, partiti
             }
             (_, StartFrom::Earliest) => (partition, Offset::Beginning, Tracker::fresh()),
             (_, StartFrom::Latest) => {
-                let (_, high) = client.fetch_watermarks(&member.interest.topic, partition, timeout).map_err(|error| fault::of(&error))?;
+                let shared = member.shared.upgrade().ok_or_else(fault::closed)?;
+                let (_, high) = watermarks(&*shared.producer()?, &member.interest.topic, partition, timeout)?;
                 (partition, Offset::Offset(high), Tracker::beginning(high.max(0) as u64))
             }
         });
