@@ -29,6 +29,10 @@ pub(super) fn rebalance(member: &Member, client: &Client, what: RDKafkaRespErr, 
 
 /// These are ours. Each is read on from what was committed of it, which is asked for before anything of it is read.
 fn assign(member: &Member, client: &Client, list: &mut TopicPartitionList) -> Result<(), KafkaError> {
+    // Who leaves reads nothing any more; the group is answered all the same.
+    if member.leaving.is_cancelled() {
+        return incrementally(client, list, true);
+    }
     let mut begun = false;
     let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
     let trackers = loop {
