@@ -112,6 +112,9 @@ mod documents {
     #[cfg(feature = "messaging")]
     #[doc = include_str!("../docs/consumer.md")]
     struct Consumer;
+    #[cfg(feature = "kafka")]
+    #[doc = include_str!("../docs/kafka.md")]
+    struct Kafka;
     #[doc = include_str!("../docs/producer.md")]
     struct Producer;
     #[cfg(feature = "sqlite")]
