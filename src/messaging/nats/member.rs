@@ -10,7 +10,7 @@
 use super::super::{BrokerError, Delivery, ErrorKind, Interest, Receipt, Settled};
 use super::codec;
 use super::core::Core;
-use super::fault::{CONSUMER_NOT_FOUND, Lost, NAME, STREAM_NOT_FOUND, closed};
+use super::fault::{Lost, NAME, closed};
 use super::fetch::Fetch;
 use super::groups::Group;
 use super::held::{Due, Entry, Held};
@@ -107,34 +107,18 @@ impl Member {
 
     async fn fetch(self: Arc<Self>, max: usize, until: Instant, off: &CancellationToken) -> Result<Parcel, BrokerError> {
         let link = &self.core.link;
-        let subject = link.api(&format!("CONSUMER.MSG.NEXT.{}.{}", self.group.stream, self.group.consumer));
+        let consumer = format!("{}.{}", self.group.stream, self.group.consumer);
         loop {
             if off.is_cancelled() {
                 return Err(closed());
             }
-            let came = match (Fetch { link, subject: subject.clone(), max, until, off }).run().await {
-                Ok(came) => came,
-                Err(error) => return Err(self.explained(error).await),
-            };
+            let came = Fetch { link, consumer: &consumer, max, until, off }.run().await?;
             let nothing = came.is_empty();
             let parcel = self.clone().unpack(came).await;
             // What the filter passed over is no answer.
             if nothing || !parcel.items.is_empty() {
                 return Ok(parcel);
             }
-        }
-    }
-
-    /// Nobody answered: because there is no such consumer any more?
-    async fn explained(&self, error: BrokerError) -> BrokerError {
-        // Older servers say nothing at all.
-        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut) {
-            return error;
-        }
-        let name = format!("CONSUMER.INFO.{}.{}", self.group.stream, self.group.consumer);
-        match self.core.link.ask::<serde_json::Value>(&name, &serde_json::json!({})).await {
-            Ok(Err(refusal)) if matches!(refusal.err_code, CONSUMER_NOT_FOUND | STREAM_NOT_FOUND) => refusal.into_error(),
-            _ => error,
         }
     }
 
