@@ -99,3 +99,16 @@ async fn many_sends_and_many_deliveries_are_in_flight_at_once() {
     assert!(group.pull(1, millis(100)).await.unwrap().is_empty());
     broker.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn temporary_repeat() {
+    let Ok(count) = std::env::var("REPEAT") else { return };
+    let server = Server::up("nats");
+    for round in 0..count.parse().unwrap() {
+        let nats = Nats { url: server.url().to_owned(), declared: false, delays: false };
+        let report = contract::run_only(&nats, &[35]).await;
+        if !report.is_ok() {
+            println!("{round}: {report}");
+        }
+    }
+}
