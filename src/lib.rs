@@ -115,6 +115,9 @@ mod documents {
     #[cfg(feature = "kafka")]
     #[doc = include_str!("../docs/kafka.md")]
     struct Kafka;
+    #[cfg(feature = "nats")]
+    #[doc = include_str!("../docs/nats.md")]
+    struct Nats;
     #[doc = include_str!("../docs/producer.md")]
     struct Producer;
     #[cfg(feature = "sqlite")]
