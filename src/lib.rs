@@ -116,4 +116,7 @@ mod documents {
     #[cfg(feature = "sqlite")]
     #[doc = include_str!("../docs/outbox.md")]
     struct Outbox;
+    #[cfg(feature = "rocketmq")]
+    #[doc = include_str!("../docs/rocketmq.md")]
+    struct RocketMq;
 }

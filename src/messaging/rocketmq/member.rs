@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) leases: Leases,
     pub(super) leaving: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// Its subscription was given to somebody.
+    pub(super) joined: AtomicBool,
     asked_to_leave: AtomicBool,
     gone: CancellationToken,
     outcome: Mutex<Option<BrokerError>>,
@@ -43,6 +45,7 @@ impl Member {
             leases: Leases::default(),
             leaving: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            joined: AtomicBool::new(false),
             asked_to_leave: AtomicBool::new(false),
             gone: CancellationToken::new(),
             outcome: Mutex::default(),
@@ -114,7 +117,8 @@ impl Member {
                 Err(error(ErrorKind::TimedOut, text))
             });
             client.registry.remove(&member);
-            *lock(&member.outcome) = left.err();
+            // Where it never got in, it need not get out.
+            *lock(&member.outcome) = left.err().filter(|_| member.joined.load(Ordering::Acquire));
             drop(gone);
         });
     }

@@ -59,11 +59,7 @@ impl Poller {
                 }
             }
         }
-        if let Some((_, link)) = &self.link
-            && let Ok(connection) = link.get().await
-        {
-            connection.finish();
-        }
+        // With the link goes the poll's connection.
     }
 
     async fn look(&mut self, want: usize, poll: Duration) -> Result<Catch, BrokerError> {
