@@ -1,10 +1,10 @@
 //! The service's own audit, as its operator calls it: another process, another look at the files.
 
+use crate::args::Args;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
-use std::path::Path;
 use std::process::Command;
 
 #[derive(Debug, Deserialize)]
@@ -25,8 +25,8 @@ struct Line {
 }
 
 /// The counts, which must add up, with nothing lost.
-pub(crate) fn counts(program: &Path, data: &Path) -> anyhow::Result<Counts> {
-    let text = run(program, data, "--json")?;
+pub(crate) fn counts(args: &Args) -> anyhow::Result<Counts> {
+    let text = run(args, "--json")?;
     ensure!(text.lines().count() == 1, "not one line: {text:?}");
     let counts: Counts = json(&text)?;
     ensure!(counts.accepted == counts.handled + counts.pending + counts.dead + counts.lost, "it does not add up: {text}");
@@ -35,12 +35,13 @@ pub(crate) fn counts(program: &Path, data: &Path) -> anyhow::Result<Counts> {
 }
 
 /// The state of each accepted order.
-pub(crate) fn states(program: &Path, data: &Path) -> anyhow::Result<HashMap<String, String>> {
-    run(program, data, "--list")?.lines().map(|line| json(line).map(|Line { id, state }| (id, state))).collect()
+pub(crate) fn states(args: &Args) -> anyhow::Result<HashMap<String, String>> {
+    run(args, "--list")?.lines().map(|line| json(line).map(|Line { id, state }| (id, state))).collect()
 }
 
-fn run(program: &Path, data: &Path, how: &str) -> anyhow::Result<String> {
-    let out = Command::new(program).arg("audit").arg("--data").arg(data).arg(how).output().context("cannot run the audit")?;
+fn run(args: &Args, how: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(&args.service);
+    let out = command.arg("audit").arg("--data").arg(&args.data).args(args.server.flags()).arg(how).output().context("cannot run the audit")?;
     let (text, errors) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
     ensure!(out.status.success(), "the audit ended with {}: {text}{errors}", out.status);
     Ok(text)

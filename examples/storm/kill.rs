@@ -2,10 +2,18 @@
 
 use crate::clients::Clients;
 use crate::dice::Dice;
-use crate::service::Service;
+use crate::service::{AWAY, Service};
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// What came of it.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Struck {
+    Killed,
+    /// It had left before, since its broker was away.
+    TurnedAway,
+}
 
 /// From the start of the process, or from when it can be asked to leave.
 pub(crate) struct Kill {
@@ -35,7 +43,7 @@ impl Kill {
     }
 
     /// Sends the clients to the service, and kills it when it is time.
-    pub(crate) fn carry_out(&self, service: Service, clients: &Clients) -> anyhow::Result<()> {
+    pub(crate) fn carry_out(&self, mut service: Service, clients: &Clients) -> anyhow::Result<Struck> {
         if !matches!(self.kind, Kind::Kill) {
             service.until_it_handles_sigterm();
         }
@@ -44,11 +52,16 @@ impl Kill {
             clients.send_to(Some(address));
         }
         thread::sleep(when.saturating_duration_since(Instant::now()));
+        if service.turned_away()? {
+            return Ok(Struck::TurnedAway);
+        }
         match self.kind {
             Kind::Kill => service.kill()?,
             Kind::Term => {
                 service.signal("TERM")?;
-                service.leave()?;
+                if service.leave()? == AWAY {
+                    return Ok(Struck::TurnedAway);
+                }
             }
             Kind::TermThenKill(pause) => {
                 service.signal("TERM")?;
@@ -57,7 +70,7 @@ impl Kill {
             }
         }
         clients.send_to(None);
-        Ok(())
+        Ok(Struck::Killed)
     }
 }
 
