@@ -19,6 +19,8 @@ mod args;
 mod assemble;
 #[path = "order_service/audit.rs"]
 mod audit;
+#[path = "order_service/belongs.rs"]
+mod belongs;
 #[path = "order_service/body.rs"]
 mod body;
 #[path = "order_service/brokers.rs"]

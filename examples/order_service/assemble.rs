@@ -1,6 +1,7 @@
 //! The service's parts and how they are joined.
 
 use crate::args::Args;
+use crate::belongs;
 use crate::brokers::Chosen;
 use crate::dead_letter::Graveyard;
 use crate::files;
@@ -93,6 +94,7 @@ pub(crate) fn service(args: &Args, data: PathBuf, tell: Option<UnboundedSender<S
 
 /// Opens the broker; with faults, something that makes it look worse than it is.
 async fn open_broker(chosen: Chosen, data: PathBuf, faults: Option<Faults>) -> anyhow::Result<Arc<dyn Broker>> {
+    belongs::claim(&data, &chosen)?;
     let broker = chosen.open(&data, &[TOPIC, DEAD]).await?;
     Ok(match faults {
         Some(faults) => Arc::new(FaultyBroker::new(broker, faults)),

@@ -1,5 +1,6 @@
 //! The audit: what clients were promised against what the files hold, and against what a server has left to do.
 
+use crate::belongs;
 use crate::brokers::Chosen;
 use crate::evidence::Evidence;
 use crate::inquiry::Inquiry;
@@ -66,6 +67,9 @@ impl Audit {
     /// # Errors
     /// What cannot be read, or asked.
     pub(crate) fn of(data: &[PathBuf], broker: &Chosen) -> anyhow::Result<Audit> {
+        for data in data {
+            belongs::check(data, broker)?;
+        }
         let server = Inquiry::of(broker)?;
         let began = Instant::now();
         let mut said = false;

@@ -49,6 +49,14 @@ impl Chosen {
         Ok(Chosen::Server { name, url })
     }
 
+    /// As on the command line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Chosen::File => "sqlite",
+            Chosen::Server { name, .. } => name,
+        }
+    }
+
     /// Opens it. `make`: these topics are made where the server does not do so by itself.
     pub(crate) async fn open(&self, data: &Path, make: &[&str]) -> anyhow::Result<Arc<dyn Broker>> {
         match self {

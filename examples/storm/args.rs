@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::audit::Audited;
 use crate::dice::Dice;
 use crate::server::Server;
 use lexopt::prelude::*;
@@ -31,6 +32,13 @@ pub(crate) struct Args {
     pub(crate) server: Server,
     /// Every so many kills; 0 for never.
     pub(crate) restarts: u32,
+}
+
+impl Args {
+    /// What the service's audit is asked about.
+    pub(crate) fn audited(&self) -> Audited<'_> {
+        Audited { program: &self.service, data: std::slice::from_ref(&self.data), server: &self.server }
+    }
 }
 
 pub(crate) enum Command {

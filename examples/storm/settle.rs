@@ -27,22 +27,22 @@ pub(crate) fn settle(args: &Args, heard: &Heard) -> anyhow::Result<Settled> {
         Service::start(&args.service, &args.data, Duration::from_secs(25), &[&["--handler-poison", "0.01"], &args.server.flags()[..]].concat())?;
     let began = Instant::now();
     service.address()?;
-    while audit::counts(args)?.pending > 0 {
-        ensure!(began.elapsed() < bound, "after {bound:?} without faults still: {:?}", audit::counts(args)?);
+    while audit::counts(&args.audited())?.pending > 0 {
+        ensure!(began.elapsed() < bound, "after {bound:?} without faults still: {:?}", audit::counts(&args.audited())?);
         thread::sleep(Duration::from_millis(100));
     }
     let took = began.elapsed();
     service.signal("TERM")?;
     let code = service.leave().context("after a quiet run")?;
     ensure!(code == 0, "a quiet run left with {code}");
-    let counts = audit::counts(args)?;
+    let counts = audit::counts(&args.audited())?;
     ensure!(counts.pending == 0, "some wait again: {counts:?}");
     compare(args, heard)?;
     Ok(Settled { counts, took })
 }
 
 fn compare(args: &Args, heard: &Heard) -> anyhow::Result<()> {
-    let states = audit::states(args)?;
+    let states = audit::states(&args.audited())?;
     let not_kept: Vec<_> = heard.ids().into_iter().filter(|id| !matches!(states.get(id).map(String::as_str), Some("handled" | "dead"))).collect();
     let some: Vec<_> = not_kept.iter().take(10).map(|id| (id, states.get(id))).collect();
     ensure!(not_kept.is_empty(), "{} orders were answered 202 and not handled, among them {some:?}", not_kept.len());

@@ -123,7 +123,7 @@ fn look(args: &Args, clients: &Clients) -> anyhow::Result<()> {
         thread::sleep(Duration::from_millis(20)); // there may not even be files yet
         return Ok(());
     }
-    let counts = audit::counts(args)?;
+    let counts = audit::counts(&args.audited())?;
     ensure!(counts.accepted >= known, "clients know of {known} accepted orders, the log of {}", counts.accepted);
     Ok(())
 }

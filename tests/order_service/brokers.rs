@@ -3,7 +3,8 @@
 #[path = "../../examples/order_service/reckoning.rs"]
 mod reckoning;
 
-use crate::child::{fresh, out_of};
+use crate::audit::counts;
+use crate::child::{Child, fresh, options, out_of};
 use reckoning::{Unaccounted, reckon};
 
 #[test]
@@ -47,6 +48,19 @@ fn the_default_can_be_said() {
     let (code, out, errors) = out_of(&["--broker", "sqlite", "--load", "50", "--for", "200ms", "--data", data.path().to_str().unwrap()]);
     assert_eq!(code, Some(0), "{out}{errors}");
     assert!(data.path().join("broker.db").is_file());
+}
+
+#[test]
+fn a_directory_belongs_to_the_broker_that_it_was_first_used_with() {
+    let data = fresh();
+    drop(Child::serving(data.path(), &[]));
+    assert_eq!(counts(data.path()).lost, 0);
+    std::fs::write(data.path().join("broker.name"), "nats").unwrap();
+    let says = "belongs to the broker `nats`, not to sqlite: say --broker nats";
+    let (code, _, errors) = out_of(&options(data.path()));
+    assert!(code == Some(1) && errors.contains(says), "{code:?}: {errors}");
+    let (code, out, errors) = out_of(&["audit", "--json", "--data", data.path().to_str().unwrap()]);
+    assert!((code, out.as_str()) == (Some(2), "") && errors.contains(says), "{code:?}: {errors}");
 }
 
 fn refused(arguments: &[&str], says: &str) {
