@@ -120,17 +120,15 @@ impl One {
             self.known.retain(|known, _| all.contains(known));
             let client = self.known.entry(address).or_insert_with(|| Client::new(address));
             let answer = client.post(order.clone()).await;
-            let mut book = held(&self.book);
             match answer {
                 Answer::Status(StatusCode::ACCEPTED) => return true,
-                Answer::ComeBack => book.refused += 1,
-                Answer::None | Answer::Unreachable => book.silent += 1,
+                Answer::ComeBack => held(&self.book).refused += 1,
+                Answer::None | Answer::Unreachable => held(&self.book).silent += 1,
                 Answer::Status(other) => {
-                    book.wrong.push(format!("{id}: {other}"));
+                    held(&self.book).wrong.push(format!("{id}: {other}"));
                     return false;
                 }
             }
-            drop(book);
             sleep(NEXT).await;
         }
         false
