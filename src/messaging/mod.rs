@@ -48,6 +48,8 @@ pub use id::MessageId;
 pub use into_broker::IntoBroker;
 pub use memory::{MemoryBroker, MemoryBrokerBuilder};
 pub use message::{Message, Properties};
+#[cfg(feature = "nats")]
+pub use nats::NatsBroker;
 #[cfg(feature = "sqlite")]
 pub use outbox::SqliteOutbox;
 pub use outbox::{
