@@ -25,6 +25,8 @@ mod dice;
 mod heard;
 #[path = "storm/kill.rs"]
 mod kill;
+#[path = "storm/outage.rs"]
+mod outage;
 #[path = "storm/server.rs"]
 mod server;
 #[path = "storm/service.rs"]

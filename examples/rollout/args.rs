@@ -1,10 +1,10 @@
 //! The command line.
 
-use crate::dice::Dice;
 use crate::server::Server;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use winddown::messaging::MessageId;
 
 pub(crate) const HELP: &str = "\
 usage: rollout [options]
@@ -34,7 +34,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Error> {
-    let data = std::env::temp_dir().join(format!("rollout-{}-{:x}", std::process::id(), Dice::fresh_seed()));
+    let data = std::env::temp_dir().join(format!("rollout-{}", MessageId::new()));
     let service = std::env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?.with_file_name("order_service");
     let mut args = Args { services: 2, rounds: 10, rate: 200, server: Server::default(), data, tidy: true, service };
     let (mut broker, mut url) = (None, None);

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::clients::Clients;
 use crate::dice::Dice;
 use crate::kill::{Kill, Struck};
-use crate::server::Outage;
+use crate::outage::Outage;
 use crate::service::{Service, beside};
 use crate::settle::{Settled, settle};
 use crate::{audit, say};
