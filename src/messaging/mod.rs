@@ -21,6 +21,9 @@ mod consumer;
 mod faults;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+#[allow(dead_code, reason = "which part of it is used depends on the brokers that are compiled in")]
+mod lanes;
 mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
@@ -46,6 +49,8 @@ pub use error::{BrokerError, Class, ErrorKind};
 pub use faults::{FaultCounts, Faults, FaultsError, FaultyBroker};
 pub use id::MessageId;
 pub use into_broker::IntoBroker;
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaBroker;
 pub use memory::{MemoryBroker, MemoryBrokerBuilder};
 pub use message::{Message, Properties};
 #[cfg(feature = "nats")]

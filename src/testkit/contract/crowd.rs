@@ -52,7 +52,8 @@ pub(super) async fn conserved(bench: &Bench<'_>) -> Verdict {
         // Short, so that what goes with a dropped pull comes again where the broker knows no better way.
         let member = bench.client().await.subscribe(&bench.brief("g", &topic)).await?;
         let (acknowledged, wait, patience) = (acknowledged.clone(), bench.short(), bench.patience() * 2);
-        tasks.spawn(async move { consume(&member, &acknowledged, Random::seeded(seed), wait, patience).await });
+        let forgets = bench.can(Capability::Visibility);
+        tasks.spawn(async move { consume(&member, &acknowledged, Random::seeded(seed), forgets, wait, patience).await });
     }
     for sender in 0..SENDERS {
         let (client, topic, sent) = (bench.client().await, topic.clone(), sent.clone());
@@ -82,7 +83,15 @@ pub(super) async fn conserved(bench: &Bench<'_>) -> Verdict {
 }
 
 /// One member that fails, releases, forgets and drops pulls, until all members together have acknowledged everything.
-async fn consume(member: &Member, acknowledged: &Acknowledged, mut random: Random, wait: Duration, patience: Duration) -> Result<(), Trouble> {
+/// What it forgets has to come again by itself.
+async fn consume(
+    member: &Member,
+    acknowledged: &Acknowledged,
+    mut random: Random,
+    forgets: bool,
+    wait: Duration,
+    patience: Duration,
+) -> Result<(), Trouble> {
     let mut last = (Instant::now(), 0);
     loop {
         let done = lock(acknowledged).len();
@@ -107,7 +116,7 @@ async fn consume(member: &Member, acknowledged: &Acknowledged, mut random: Rando
             match random.next() % 20 {
                 0..3 => drop(member.nack(&one, Duration::from_millis(random.next() % 5)).await?),
                 3..6 => drop(member.release(&one).await?),
-                6 => {}
+                6 if forgets => {}
                 _ => {
                     if member.ack(&one).await?.done == 1 {
                         *lock(acknowledged).entry(delivery.message().id()).or_default() += 1;
