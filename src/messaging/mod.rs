@@ -21,7 +21,7 @@ mod consumer;
 mod faults;
 #[cfg(feature = "kafka")]
 pub mod kafka;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 #[allow(dead_code, reason = "which part of it is used depends on the brokers that are compiled in")]
 mod lanes;
 mod memory;
@@ -63,6 +63,8 @@ pub use outbox::{
 };
 pub use permits::{Acquire, AcquireError, Idle, Permit, Permits, TryAcquireError};
 pub use producer::{InFlight, Producer, ProducerBuilder, ProducerComponent, ProducerStats, SendError, SendErrorKind, Sent};
+#[cfg(feature = "rabbitmq")]
+pub use rabbitmq::RabbitMqBroker;
 pub use receipt::{Receipt, Settled};
 pub use resource::{OpenBroker, open_broker};
 #[cfg(feature = "sqlite")]

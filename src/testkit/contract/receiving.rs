@@ -220,6 +220,8 @@ pub(super) async fn earliest(bench: &Bench<'_>) -> Verdict {
 
 pub(super) async fn latest(bench: &Bench<'_>) -> Verdict {
     let (client, topic) = (bench.client().await, bench.topic("latest").await);
+    // A broker that keeps nothing for groups to come takes messages only where a group has joined.
+    let _before = if bench.can(Capability::StartEarliest) { None } else { Some(client.subscribe(&bench.interest("before", &topic)).await?) };
     send_numbered(&client, &topic, 10).await?;
     let interest = Interest { start: StartFrom::Latest, ..bench.interest("g", &topic) };
     let joined = client.subscribe(&interest).await;
