@@ -67,6 +67,8 @@ pub use producer::{InFlight, Producer, ProducerBuilder, ProducerComponent, Produ
 pub use rabbitmq::RabbitMqBroker;
 pub use receipt::{Receipt, Settled};
 pub use resource::{OpenBroker, open_broker};
+#[cfg(feature = "rocketmq")]
+pub use rocketmq::RocketMqBroker;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{GroupState, SqliteBroker, SqliteBuilder, SqliteCounts, SqliteInspection, StoredMessage, StoredMessages};
 pub use subscription::{Interest, StartFrom, Subscription, TagFilter};
