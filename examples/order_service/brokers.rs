@@ -8,7 +8,7 @@ use winddown::messaging::{Broker, SqliteBroker};
 
 /// Queues or partitions of a topic, where it is made with a number of them: as many instances of the service can share the work on Kafka.
 #[cfg(any(feature = "kafka", feature = "rocketmq"))]
-const PARTS: usize = 4;
+const PARTS: u32 = 4;
 
 /// The servers, by the names of their features.
 const SERVERS: [(&str, bool); 4] = [
@@ -74,6 +74,24 @@ impl Chosen {
 async fn connect(name: &str, url: &str, make: &[&str]) -> anyhow::Result<Arc<dyn Broker>> {
     let _ = (url, make);
     match name {
+        #[cfg(feature = "rocketmq")]
+        "rocketmq" => {
+            let broker = winddown::messaging::RocketMqBroker::connect(url).await?;
+            for topic in make {
+                broker.create_topic(topic, PARTS).await?;
+            }
+            Ok(Arc::new(broker))
+        }
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let broker = winddown::messaging::KafkaBroker::connect(url).await?;
+            for topic in make {
+                broker.create_topic(topic, PARTS).await?;
+            }
+            Ok(Arc::new(broker))
+        }
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq" => Ok(Arc::new(winddown::messaging::RabbitMqBroker::connect(url).await?)),
         #[cfg(feature = "nats")]
         "nats" => Ok(Arc::new(winddown::messaging::NatsBroker::connect(url).await?)),
         _ => bail!("there is no {name} in this program"),

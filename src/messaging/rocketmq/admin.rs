@@ -43,7 +43,8 @@ impl Client {
 
     pub(super) async fn create_group(&self, name: &str) -> Result<(), BrokerError> {
         names::group(name)?;
-        let config = json!({"groupName": name, "consumeEnable": true, "consumeFromMinEnable": true, "retryQueueNums": 1, "retryMaxTimes": 16}).to_string();
+        let config =
+            json!({"groupName": name, "consumeEnable": true, "consumeFromMinEnable": true, "retryQueueNums": 1, "retryMaxTimes": 16}).to_string();
         for (_, address) in self.masters().await? {
             self.call(&address, Command::new(UPDATE_AND_CREATE_GROUP).body(config.clone())).await?;
         }

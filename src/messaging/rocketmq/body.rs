@@ -66,7 +66,9 @@ mod tests {
     #[test]
     fn what_cannot_be_unpacked_says_why() {
         let body = Bytes::from_static(b"no zlib");
-        for (flags, why) in [(COMPRESSED | LZ4, "lz4"), (COMPRESSED | ZSTD, "zstd"), (COMPRESSED | 5 << 8, "number 5"), (COMPRESSED | ZLIB, "cannot be")] {
+        for (flags, why) in
+            [(COMPRESSED | LZ4, "lz4"), (COMPRESSED | ZSTD, "zstd"), (COMPRESSED | 5 << 8, "number 5"), (COMPRESSED | ZLIB, "cannot be")]
+        {
             assert!(unpack(body.clone(), flags).unwrap_err().contains(why), "{why}");
         }
     }

@@ -162,9 +162,11 @@ impl Client {
         if answer.code != codes::SUCCESS {
             return Err(refused(&answer));
         }
-        let cluster: Value = serde_json::from_slice(&answer.body).map_err(|error| strange(format!("a list of brokers that cannot be read: {error}")))?;
+        let cluster: Value =
+            serde_json::from_slice(&answer.body).map_err(|error| strange(format!("a list of brokers that cannot be read: {error}")))?;
         let brokers = cluster["brokerAddrTable"].as_object().into_iter().flatten();
-        let mut masters: Vec<_> = brokers.filter_map(|(name, broker)| Some((name.clone(), broker["brokerAddrs"]["0"].as_str()?.to_owned()))).collect();
+        let mut masters: Vec<_> =
+            brokers.filter_map(|(name, broker)| Some((name.clone(), broker["brokerAddrs"]["0"].as_str()?.to_owned()))).collect();
         masters.sort();
         Ok(masters)
     }

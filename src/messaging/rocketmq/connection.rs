@@ -68,7 +68,8 @@ struct Place<'a> {
 impl Place<'_> {
     /// Was it certainly not written?
     fn abandon(&self) -> bool {
-        self.stage.compare_exchange(WAITS, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok_and(|_| true) || self.stage.load(Ordering::Acquire) == ABANDONED
+        self.stage.compare_exchange(WAITS, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok_and(|_| true)
+            || self.stage.load(Ordering::Acquire) == ABANDONED
     }
 }
 

@@ -96,7 +96,13 @@ impl Desk {
     }
 
     /// Waits for something to be there, as `Subscription::pull` does. `take` turns it into what the caller gets, without an await.
-    pub(super) async fn pull<T>(&self, max: usize, until: Instant, patience: Duration, take: impl Fn(Caught) -> Option<T>) -> Result<Vec<T>, BrokerError> {
+    pub(super) async fn pull<T>(
+        &self,
+        max: usize,
+        until: Instant,
+        patience: Duration,
+        take: impl Fn(Caught) -> Option<T>,
+    ) -> Result<Vec<T>, BrokerError> {
         let place = self.enter(max, until);
         let latest = until + patience;
         let mut over = false;
@@ -147,7 +153,8 @@ impl Desk {
         let has_looked = |look: &Look| look.upto >= number;
         if inner.looks.values().all(|look| look.trouble.is_some() && (has_looked(look) || over)) {
             let trouble = inner.looks.values().find_map(|look| look.trouble.clone());
-            let none = || error(ErrorKind::Unavailable, "no broker gives messages of this topic now: see whether its master runs and may be read from");
+            let none =
+                || error(ErrorKind::Unavailable, "no broker gives messages of this topic now: see whether its master runs and may be read from");
             // Where there is no broker at all, one may come.
             return if inner.looks.is_empty() && !over { None } else { Some(Err(trouble.unwrap_or_else(none))) };
         }

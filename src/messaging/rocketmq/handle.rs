@@ -52,7 +52,8 @@ impl Handle {
             }
             None => {
                 let (kind, queue) = (kind(&stored.topic), stored.queue.to_string());
-                let start = starts.get(&(kind, queue.as_str())).ok_or_else(|| strange(format!("no check point for queue {queue} came with a message")))?;
+                let start =
+                    starts.get(&(kind, queue.as_str())).ok_or_else(|| strange(format!("no check point for queue {queue} came with a message")))?;
                 let [time, visibility, kept] = ["popTime", "invisibleTime", "reviveQid"].map(|name| answer.text(name).to_owned());
                 [(*start).to_owned(), time, visibility, kept, kind.to_owned(), broker.to_owned(), queue, stored.offset.to_string()]
             }

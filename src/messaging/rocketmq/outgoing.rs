@@ -45,7 +45,8 @@ impl Outgoing {
         };
         let properties = said.encode();
         if properties.len() > PROPERTIES_BYTES {
-            let text = format!("tag, key and properties take {} bytes, at most {PROPERTIES_BYTES} are taken: put them into the body", properties.len());
+            let text =
+                format!("tag, key and properties take {} bytes, at most {PROPERTIES_BYTES} are taken: put them into the body", properties.len());
             return Err(error(ErrorKind::TooLarge, text).about(message.topic_shared()));
         }
         Ok(Outgoing { topic, properties, body: message.body().clone(), flags: 0 })
@@ -63,11 +64,7 @@ impl Outgoing {
 
     /// The request that sends it to this queue.
     pub(super) fn command(&self, group: &str, broker: &str, queue: u32) -> Command {
-        command(SEND_V2, group, &self.topic, broker, queue)
-            .with("f", self.flags)
-            .with("i", &self.properties)
-            .with("m", false)
-            .body(self.body.clone())
+        command(SEND_V2, group, &self.topic, broker, queue).with("f", self.flags).with("i", &self.properties).with("m", false).body(self.body.clone())
     }
 }
 

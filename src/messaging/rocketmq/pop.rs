@@ -35,7 +35,10 @@ pub(super) struct Catch {
 /// The tags as the broker's filter wants them: all of them, where one cannot be said in it.
 pub(super) fn expression(tags: &TagFilter) -> String {
     match tags {
-        TagFilter::Any(tags) if !tags.is_empty() && tags.iter().all(|tag| !tag.is_empty() && tag.trim() == tag && tag != "*" && !tag.contains(['|', '\u{1}', '\u{2}'])) => {
+        TagFilter::Any(tags)
+            if !tags.is_empty()
+                && tags.iter().all(|tag| !tag.is_empty() && tag.trim() == tag && tag != "*" && !tag.contains(['|', '\u{1}', '\u{2}'])) =>
+        {
             tags.iter().map(String::as_str).collect::<Vec<_>>().join(" || ")
         }
         _ => "*".to_owned(),

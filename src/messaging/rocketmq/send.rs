@@ -108,5 +108,9 @@ fn hash(key: Option<&str>) -> u64 {
 
 fn about(error: BrokerError, message: &Message) -> BrokerError {
     // What is wrong with an empty name is not helped by it.
-    if message.topic().is_empty() || error.kind() == ErrorKind::Closed && error.class() == Class::Fatal { error } else { error.about(message.topic_shared()) }
+    if message.topic().is_empty() || error.kind() == ErrorKind::Closed && error.class() == Class::Fatal {
+        error
+    } else {
+        error.about(message.topic_shared())
+    }
 }
