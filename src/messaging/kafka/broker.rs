@@ -15,6 +15,7 @@ use rdkafka::consumer::Consumer;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 /// Apache Kafka as a broker: a client of its own, which a clone shares.
@@ -71,7 +72,7 @@ impl Shared {
 
     /// Makes a client and its thread, which joins the group.
     fn enlist(&self, interest: &Interest) -> Result<Arc<Member>, BrokerError> {
-        let member = Arc::new(Member::new(interest.clone(), self.settings.clone()));
+        let member = Arc::new(Member::new(interest.clone(), self.settings.clone(), Handle::current()));
         let client: Client = self.settings.consumer(&interest.group).create_with_context(Cx(member.clone())).map_err(|error| fault::of(&error))?;
         client.subscribe(&[&interest.topic]).map_err(|error| fault::of(&error))?;
         let client = Arc::new(client);

@@ -11,11 +11,12 @@ use super::rebalance;
 use crate::sync::{Mutex, lock};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,17 @@ pub(super) struct Member {
     pub(super) turn: Mutex<()>,
     pub(super) client: Mutex<Option<Arc<Client>>>,
     pub(super) alarm: Alarm,
+    /// Whose threads may wait for a commit.
+    runtime: Handle,
+}
+
+/// Somebody commits aside, until this is dropped: also where the runtime is gone and nobody begins.
+struct Committing(Arc<Member>);
+
+impl Drop for Committing {
+    fn drop(&mut self) {
+        lock(&self.0.state).committing = false;
+    }
 }
 
 pub(super) struct State {
@@ -49,8 +61,8 @@ pub(super) struct State {
     pub(super) error: Option<BrokerError>,
     /// The client will never work again.
     pub(super) broken: Option<BrokerError>,
-    /// A commit that nobody waits for, on its way.
-    pub(super) flying: Option<Vec<Commit>>,
+    /// Somebody commits aside.
+    committing: bool,
     /// What was settled could not be committed before its partition went.
     pub(super) lost: Option<BrokerError>,
     /// How leaving ended.
@@ -58,20 +70,22 @@ pub(super) struct State {
 }
 
 impl Member {
-    pub(super) fn new(interest: Interest, settings: Arc<KafkaBuilder>) -> Member {
+    pub(super) fn new(interest: Interest, settings: Arc<KafkaBuilder>, runtime: Handle) -> Member {
         let hold = Hold::new(interest.ordered, interest.tags.clone(), settings.hold_messages, settings.hold_bytes, settings.metadata_bytes);
-        let (error, broken, flying, lost) = (None, None, None, None);
+        let (error, broken, lost) = (None, None, None);
+        let (joined, closed, paused, committing) = (false, false, false, false);
         Member {
             interest,
             settings,
             stamp: format!("{:x}", Random::fresh().next()).into(),
-            state: Mutex::new(State { hold, joined: false, closed: false, paused: false, error, broken, flying, lost, left: Ok(()) }),
+            state: Mutex::new(State { hold, joined, closed, paused, error, broken, committing, lost, left: Ok(()) }),
             changed: Notify::new(),
             leaving: CancellationToken::new(),
             ended: CancellationToken::new(),
             turn: Mutex::new(()),
             client: Mutex::new(None),
             alarm: Alarm::default(),
+            runtime,
         }
     }
 
@@ -124,8 +138,9 @@ impl Member {
     /// # Errors
     /// The server's last answer, when time is up.
     pub(super) fn commit(&self, client: &Client, until: Instant) -> Result<(), BrokerError> {
-        let _turn = lock(&self.turn);
         loop {
+            // Not over the pause: a revocation waits for its turn, and the group for the revocation.
+            let turn = lock(&self.turn);
             let (commits, lost) = {
                 let mut state = lock(&self.state);
                 (state.hold.commits(), state.lost.take())
@@ -142,29 +157,29 @@ impl Member {
                     return Ok(());
                 }
                 // While the group shares its partitions out anew it takes no commits. What goes is committed when it goes.
-                Err(error) if passes(&error) && Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
+                Err(error) if passes(&error) && Instant::now() < until => drop(turn),
                 Err(error) => return Err(fault::of(&error)),
             }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Commits everything that is settled, without waiting. Nothing if the last such commit is still on its way.
-    pub(super) fn commit_soon(&self, client: &Client) {
+    /// Commits everything that is settled, aside. Nothing if that is being done, or there is nothing.
+    pub(super) fn commit_aside(self: &Arc<Member>, client: &Arc<Client>) {
         let mut state = lock(&self.state);
-        if state.flying.is_some() {
+        if state.committing || state.hold.commits().is_empty() {
             return;
         }
-        let commits = state.hold.commits();
-        if commits.is_empty() {
-            return;
-        }
-        let list = self.list(&commits);
-        state.flying = Some(commits);
+        state.committing = true;
         drop(state);
-        // The answer comes to the context.
-        if client.commit(&list, CommitMode::Async).is_err() {
-            lock(&self.state).flying = None;
-        }
+        let (over, client) = (Committing(self.clone()), client.clone());
+        self.runtime.spawn_blocking(move || {
+            let until = Instant::now() + over.0.settings.commit_every;
+            if let Err(error) = over.0.commit(&client, until) {
+                // Whoever asks for a commit hears it; the next one says it all again.
+                tracing::debug!(target: "winddown::kafka", %error, topic = &*over.0.interest.topic, "a commit");
+            }
+        });
     }
 
     pub(super) fn list(&self, commits: &[Commit]) -> TopicPartitionList {
@@ -217,15 +232,5 @@ impl ClientContext for Cx {
 impl ConsumerContext for Cx {
     fn rebalance(&self, client: &Client, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
         rebalance::rebalance(&self.0, client, what, list);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        let mut state = lock(&self.0.state);
-        let commits = state.flying.take();
-        match (result, commits) {
-            (Ok(()), Some(commits)) => state.hold.confirmed(&commits),
-            (Err(error), _) => tracing::debug!(target: "winddown::kafka", %error, "a commit, which is tried again"),
-            (Ok(()), None) => {}
-        }
     }
 }

@@ -64,6 +64,8 @@ fn assign(member: &Member, client: &Client, list: &mut TopicPartitionList) -> Re
         state = lock(&member.state);
     }
     state.joined = true;
+    // Whatever went wrong on the way.
+    state.error = None;
     Ok(())
 }
 

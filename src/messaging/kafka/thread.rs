@@ -1,14 +1,14 @@
 //! A member's thread: the only one that reads from the server.
 
-use super::super::BrokerError;
-use super::fault;
+use super::super::{BrokerError, ErrorKind};
+use super::fault::{self, NAME};
 use super::member::{Client, Member};
 use super::wire;
 use crate::sync::lock;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long a poll waits when nothing comes: so late, at worst, is it seen that the member is to leave.
@@ -24,7 +24,7 @@ pub(super) fn run(member: &Arc<Member>, client: Arc<Client>) {
         }
         regulate(member, &client);
         if Instant::now() >= next_commit {
-            member.commit_soon(&client);
+            member.commit_aside(&client);
             next_commit = Instant::now() + member.settings.commit_every;
         }
     }
@@ -71,13 +71,13 @@ fn regulate(member: &Member, client: &Client) {
 
 /// Gives everything back, commits, and leaves the group: in bounded time, but for a library that hangs.
 fn leave(member: &Arc<Member>, client: Arc<Client>) -> Result<(), BrokerError> {
-    // Whoever commits at the moment is let finish; nobody begins from here on.
+    // Nobody begins to commit from here on; who does already is let finish.
     *lock(&member.client) = None;
-    drop(lock(&member.turn));
     lock(&member.state).hold.release_all();
-    let committed = commit(member, &client);
+    let committed = commit(member, &client).map_err(|error| member.about(error));
     // Nothing is left that a revocation would have to commit.
-    let partitions: Vec<i32> = client.assignment().map(|ours| ours.elements().iter().map(|one| one.partition()).collect()).unwrap_or_default();
+    let ours = client.assignment();
+    let partitions: Vec<i32> = ours.iter().flat_map(|ours| ours.elements()).map(|one| one.partition()).collect();
     let mut state = lock(&member.state);
     partitions.into_iter().for_each(|partition| drop(state.hold.revoke(partition)));
     drop(state);
@@ -91,22 +91,21 @@ fn leave(member: &Arc<Member>, client: Arc<Client>) -> Result<(), BrokerError> {
     committed
 }
 
-/// The last commit. It goes on polling, which a commit that blocks would not, so that an end can be set to it.
-fn commit(member: &Member, client: &Client) -> Result<(), BrokerError> {
+/// The last commit, on a thread of its own: a commit that finds no server waits for longer than anybody who closes does.
+fn commit(member: &Arc<Member>, client: &Arc<Client>) -> Result<(), BrokerError> {
     let until = Instant::now() + member.settings.close_timeout.mul_f32(0.8);
+    let (done, answer) = mpsc::channel();
+    let (other, its_client) = (member.clone(), client.clone());
+    let thread = std::thread::Builder::new().name("winddown-kafka-end".into());
+    let spawned = thread.spawn(move || drop(done.send(other.commit(&its_client, until))));
+    spawned.map_err(|error| BrokerError::new(NAME, ErrorKind::Full, format!("no thread for the last commit: {error}")))?;
     loop {
-        member.commit_soon(client);
-        let state = lock(&member.state);
-        let open = state.flying.is_some() || !state.hold.commits().is_empty();
-        drop(state);
-        if !open {
-            return Ok(());
+        // It goes on polling: partitions may have to go before the group takes a commit. What still comes is not for us; it was not taken.
+        let _ = client.poll(Duration::from_millis(5));
+        match answer.try_recv() {
+            Ok(answer) => return answer,
+            Err(mpsc::TryRecvError::Empty) if Instant::now() < until => {}
+            Err(_) => return Err(member.alarm.last().unwrap_or_else(|| fault::of_bare_code(RDKafkaErrorCode::OperationTimedOut))),
         }
-        if Instant::now() >= until {
-            let told = member.alarm.last().unwrap_or_else(|| fault::of_bare_code(RDKafkaErrorCode::OperationTimedOut));
-            return Err(member.about(told));
-        }
-        // What still comes is not for us: it was not taken, and so is not committed.
-        let _ = client.poll(Duration::from_millis(10));
     }
 }
