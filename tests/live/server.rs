@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A server that runs while nobody else uses it. It is left running: the next test need not wait for it.
-pub struct Server {
+pub(crate) struct Server {
     name: &'static str,
     url: String,
     _turn: MutexGuard<'static, ()>,
@@ -20,34 +20,39 @@ impl Server {
     ///
     /// # Panics
     /// When it cannot be started, with what the script says: a test without its server has failed.
-    pub fn up(name: &'static str) -> Server {
+    pub(crate) fn up(name: &'static str) -> Server {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         Server { name, url: start(name, &[]), _turn: turn }
     }
 
     /// Where it listens.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// SIGKILL, and gone.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         script("signal", &["KILL", self.name]);
     }
 
     /// Up again, with the data that it had.
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         let url = start(self.name, &["--keep"]);
         assert_eq!(url, self.url, "it came back somewhere else");
     }
 
     /// It does nothing any more, and its connections stay.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         script("signal", &["STOP", self.name]);
     }
 
+    /// Every connection to it is cut.
+    pub(crate) fn cut(&self) {
+        script("cut", &[self.name]);
+    }
+
     /// It goes on.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         script("signal", &["CONT", self.name]);
     }
 }
