@@ -28,7 +28,7 @@ pub(crate) const DEAD: &str = "order-service.dead";
 pub(crate) const GRAVEYARD: &str = "order-service-graveyard";
 
 /// For how long a killed process's orders stay its own, and after that go to its successor.
-const LEASE: Duration = secs(10);
+pub(crate) const LEASE: Duration = secs(10);
 
 /// No try is made later than this after the one before. Together with the leases it bounds how long a restart takes to clear
 /// everything.

@@ -84,7 +84,7 @@ async fn connect(name: &str, url: &str, make: &[&str]) -> anyhow::Result<Arc<dyn
         }
         #[cfg(feature = "kafka")]
         "kafka" => {
-            let broker = winddown::messaging::KafkaBroker::connect(url).await?;
+            let broker = winddown::messaging::KafkaBroker::builder(url).session_timeout(crate::assemble::LEASE).connect().await?;
             for topic in make {
                 broker.create_topic(topic, PARTS).await?;
             }

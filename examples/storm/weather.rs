@@ -37,7 +37,7 @@ pub(crate) fn storm(args: &Args) -> anyhow::Result<()> {
     let mut clients = Clients::begin(args.seed)?;
     let (mut outage, mut losses) = (Outage::default(), Losses::default());
     for n in 0..args.kills {
-        let kill = Kill::number(n, &dice);
+        let kill = Kill::number(n, !args.server.is_file(), &dice);
         let grace = Duration::from_millis(GRACES[(dice.next() % 3) as usize]);
         if is_due(n, args.restarts) {
             outage.over()?;
