@@ -1,4 +1,5 @@
-# NATS with JetStream: one process, ready at once. The Python package holds the newest server as a ready binary; Debian's is older and does too.
+# NATS with JetStream: one process, ready at once. The Python package holds the newest server as a ready binary; Debian's is older and does too
+# (NATS_BIN=/usr/sbin/nats-server takes that one).
 NATS_PORT=$(port 4222)
 PROCESSES="nats"
 PORTS="$NATS_PORT"
@@ -30,6 +31,8 @@ start() {
   free "$NATS_PORT"
   # What an earlier life said does not make this one ready.
   rm -f "$WORK/log"
-  launch nats "$WORK/out" "$NATS_BIN" -a 127.0.0.1 -p "$NATS_PORT" -js -sd "$WORK/data" -l "$WORK/log"
+  # NATS_EXTRA: more arguments, such as `-c file`.
+  # shellcheck disable=SC2086
+  launch nats "$WORK/out" "$NATS_BIN" -a 127.0.0.1 -p "$NATS_PORT" -js -sd "$WORK/data" -l "$WORK/log" ${NATS_EXTRA:-}
   await nats "$WORK/log" says "$WORK/log" "Server is ready"
 }

@@ -1,7 +1,7 @@
 //! One pull: what there is, or else the next that comes.
 //!
-//! First a request that waits for nothing, for as many as are wanted; if it brings none, requests for one that wait. So never is more asked for
-//! than there is a place for, and when a pull is over the server owes it nothing.
+//! First a request for as many as are wanted that is over as soon as it brought some; if it brings none, requests for one that wait. So never is
+//! more asked for than there is a place for, and when a pull is over the server owes it nothing.
 //!
 //! Invariant: a fetch that is called off takes its request back and then reads what the server had sent before it heard of that. One message
 //! can be on its way at most. The subscription is limited to one more message, and the fetch sends that one itself: if it comes, nothing else
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 const SLICE: Duration = Duration::from_secs(30);
 /// How long the last message of a pull that was called off is waited for.
 const FENCE: Duration = Duration::from_millis(500);
+/// What is there comes within this. Without a limit the server would keep the request of a group that has as many unsettled as it may have.
+const BRIEF: Duration = Duration::from_millis(10);
 /// Less than this is not worth a request.
 const LEAST: Duration = Duration::from_millis(2);
 /// So many are asked for at once.
@@ -75,6 +77,10 @@ impl Fetch<'_> {
     }
 }
 
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
 struct Reading<'a> {
     link: &'a Link,
     line: Line,
@@ -90,7 +96,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// What is there at this moment. Not called off: it is over at once.
     async fn now(&mut self, max: usize) -> Result<(), BrokerError> {
-        self.ask(json!({ "batch": max, "no_wait": true })).await?;
+        self.ask(json!({ "batch": max, "no_wait": true, "expires": nanos(BRIEF) })).await?;
         let within = self.link.request_timeout();
         match timeout(within, self.read(max)).await {
             Ok(Ok(End::Said(status, text))) => pull_ended(status, &text).map_or(Ok(()), Err),
@@ -103,8 +109,7 @@ impl Reading<'_> {
     /// The next one that comes until then.
     async fn wait(&mut self, until: Instant, off: &CancellationToken) -> Result<(), BrokerError> {
         let span = until.saturating_duration_since(Instant::now()).min(SLICE);
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        self.ask(json!({ "batch": 1, "expires": nanos })).await?;
+        self.ask(json!({ "batch": 1, "expires": nanos(span) })).await?;
         let grace = self.link.request_timeout();
         let ended = tokio::select! {
             biased;

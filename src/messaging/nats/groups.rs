@@ -26,6 +26,8 @@ pub(super) struct Group {
     pub(super) consumer: Arc<str>,
     /// After how long without a word the server delivers again.
     pub(super) lease: Duration,
+    /// It has one delivery at a time, so more are never asked for: the server would wait for them.
+    pub(super) one_by_one: bool,
 }
 
 #[derive(Deserialize)]
@@ -137,12 +139,13 @@ async fn fitting(link: &Link, place: &Place, name: &str, interest: &Interest, fo
     if !config.backoff.is_empty() {
         return other("has a back-off of its own, which leaves nobody to say how long a delivery is whose");
     }
+    let one_by_one = interest.ordered || config.max_ack_pending == 1;
     if interest.ordered && config.max_ack_pending != 1 {
         in_order(link, place, name, interest).await?;
     }
     // Zero is the server's default.
     let lease = if config.ack_wait == 0 { Duration::from_secs(30) } else { Duration::from_nanos(config.ack_wait) };
-    Ok(Group { stream: place.stream.clone(), consumer: name.into(), lease })
+    Ok(Group { stream: place.stream.clone(), consumer: name.into(), lease, one_by_one })
 }
 
 /// From now on the group has one message at a time. Everything else stays, its place in the stream above all.

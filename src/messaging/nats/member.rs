@@ -10,7 +10,7 @@
 use super::super::{BrokerError, Delivery, ErrorKind, Interest, Receipt, Settled};
 use super::codec;
 use super::core::Core;
-use super::fault::{CONSUMER_NOT_FOUND, Lost, NAME, closed};
+use super::fault::{CONSUMER_NOT_FOUND, Lost, NAME, STREAM_NOT_FOUND, closed};
 use super::fetch::Fetch;
 use super::groups::Group;
 use super::held::{Due, Entry, Held};
@@ -87,6 +87,7 @@ impl Member {
         if max == 0 {
             return Ok(Vec::new());
         }
+        let max = if self.group.one_by_one { 1 } else { max };
         let until = Instant::now() + wait.min(LONG);
         let off = self.left.child_token();
         let _dropped = off.clone().drop_guard();
@@ -126,12 +127,13 @@ impl Member {
 
     /// Nobody answered: because there is no such consumer any more?
     async fn explained(&self, error: BrokerError) -> BrokerError {
-        if error.kind() != ErrorKind::Unavailable {
+        // Older servers say nothing at all.
+        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut) {
             return error;
         }
         let name = format!("CONSUMER.INFO.{}.{}", self.group.stream, self.group.consumer);
         match self.core.link.ask::<serde_json::Value>(&name, &serde_json::json!({})).await {
-            Ok(Err(refusal)) if refusal.err_code >= CONSUMER_NOT_FOUND => refusal.into_error(),
+            Ok(Err(refusal)) if matches!(refusal.err_code, CONSUMER_NOT_FOUND | STREAM_NOT_FOUND) => refusal.into_error(),
             _ => error,
         }
     }
