@@ -24,6 +24,8 @@ listeners.tcp.default = 127.0.0.1:$RABBIT_PORT
 log.console = false
 disk_free_limit.absolute = 50MB
 vm_memory_high_watermark.absolute = 768MB
+# Small, so that it can be tried what happens beyond it.
+max_message_size = 8388608
 C
   rm -f "$WORK/home/.erlang.cookie"
   printf winddown >"$WORK/home/.erlang.cookie"
@@ -41,5 +43,8 @@ start() {
   rabbit_started() { grep -qsa "Server startup complete" "$WORK"/logs/*.log && port_open "$RABBIT_PORT"; }
   await rabbitmq "$WORK/out" rabbit_started
 }
+
+# control COMMAND…: asks the running node.
+control() { HOME="$WORK/home" "$RABBIT_BIN/rabbitmqctl" --quiet --node "$RABBITMQ_NODENAME" "$@"; }
 
 stopped() { ! command -v epmd >/dev/null || epmd -port "$RABBIT_EPMD" -kill >/dev/null 2>&1 || true; }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// A broker on a RabbitMQ server, by AMQP 0.9.1.
 ///
@@ -69,6 +70,8 @@ pub(super) struct Shared {
     members: Mutex<Vec<Weak<Member>>>,
     /// The delay queues that this client has used, by the queue or topic that they belong to, and until when they may hold something.
     delays: Mutex<HashMap<Arc<str>, BTreeMap<Duration, Instant>>>,
+    /// The pumps, one for each subscription.
+    pub(super) tasks: TaskTracker,
     /// From here on everything is answered as closed.
     over: CancellationToken,
 }
@@ -149,6 +152,7 @@ impl RabbitMqBroker {
             settings,
             members: Mutex::default(),
             delays: Mutex::default(),
+            tasks: TaskTracker::new(),
             over: CancellationToken::new(),
         };
         Ok(RabbitMqBroker(Arc::new(Handle(Arc::new(shared)))))

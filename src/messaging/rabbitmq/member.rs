@@ -1,12 +1,12 @@
 //! What one subscription holds: what the server has given it, what of that is with the caller, and what pulls are asking for.
 //!
-//! The [pump](super::pump) fetches; pulls take from here under the lock and return in the same step, so a pull that is dropped has taken nothing.
+//! The [pump](super::pump) fetches, [pulls](super::pull) take.
 
-use super::super::lanes::{Lanes, Taken, Ticket};
-use super::super::{BrokerError, Delivery, Interest, Message, Receipt};
+use super::super::lanes::{Lanes, Ticket};
+use super::super::{BrokerError, Interest, Message, Receipt};
 use super::broker::Shared;
 use super::fault::{Stage, closed, error, failed, late};
-use super::{names, pump, topology, wire};
+use super::{heritage, names, pump, topology, wire};
 use crate::messaging::ErrorKind;
 use crate::sync::{Mutex, lock};
 use futures_util::future::join_all;
@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A pull that would not wait still gives the server the time to answer whether there is something.
-const GLANCE: Duration = Duration::from_millis(50);
+/// What the names of dead-letter topics end in.
+const DEAD: &str = ".dead";
 
 /// One delivery.
 #[derive(Clone)]
@@ -133,7 +133,10 @@ impl Member {
             ended: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        tokio::spawn(pump::run(member.clone()));
+        if member.shared.settings.declare && member.interest.topic.ends_with(DEAD) {
+            member.tasks.spawn(heritage::inherit(member.clone()));
+        }
+        member.shared.tasks.spawn(pump::run(member.clone()));
         Ok(member)
     }
 
@@ -149,44 +152,6 @@ impl Member {
     pub(super) fn open(&self) -> Result<crate::sync::MutexGuard<'_, State>, BrokerError> {
         let state = self.state();
         if state.closed { Err(self.about(closed())) } else { Ok(state) }
-    }
-
-    pub(super) async fn pull(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, BrokerError> {
-        let (want, seen) = {
-            let mut state = self.open()?;
-            if max == 0 {
-                return Ok(Vec::new());
-            }
-            state.demand = state.demand.saturating_add(max);
-            state.stirred = Instant::now();
-            (Want { member: self, max }, state.failures)
-        };
-        self.pump.notify_one();
-        // Longer than anybody waits, and it fits.
-        let until = Instant::now() + wait.clamp(GLANCE, Duration::from_secs(365 * 24 * 3600));
-        loop {
-            let bell = self.bell.notified();
-            let mut bell = std::pin::pin!(bell);
-            bell.as_mut().enable();
-            let now = Instant::now();
-            let due = {
-                let mut state = self.open()?;
-                let taken = state.lanes.take(max, now.into_std());
-                if !taken.is_empty() {
-                    return Ok(taken.into_iter().map(delivery).collect());
-                }
-                let lost = state.channel.is_none() && (state.failures != seen || now >= until);
-                if let Some(error) = state.failure.as_ref().filter(|_| lost) {
-                    return Err(self.about(error.clone()));
-                }
-                if now >= until {
-                    return Ok(Vec::new());
-                }
-                state.lanes.next_due(now.into_std()).map_or(until, |due| until.min(due.into()))
-            };
-            let _ = tokio::time::timeout_at(due, bell).await;
-            let _ = &want;
-        }
     }
 
     /// Takes in what came, unless nobody here wants it: then the group has handled it.
@@ -223,6 +188,7 @@ impl Member {
         let mut state = self.state();
         state.channel = None;
         state.consuming = None;
+        state.hush = false;
         state.unsure |= std::mem::take(&mut state.unflushed);
         state.lanes.drain(|_| true);
         drop(state);
@@ -327,29 +293,8 @@ impl Member {
     }
 }
 
-fn delivery(taken: Taken<Arc<Held>>) -> Delivery {
-    let Taken { ticket, attempt, thing } = taken;
-    Delivery::new(thing.message.clone(), attempt, Receipt::numbers(ticket.place, ticket.turn))
-}
-
 /// The ticket that a receipt carries.
 pub(super) fn ticket(receipt: &Receipt) -> Ticket {
     let (place, turn) = receipt.as_numbers();
     Ticket { place, turn }
-}
-
-/// What a pull asks for, for as long as it waits.
-struct Want<'a> {
-    member: &'a Member,
-    max: usize,
-}
-
-impl Drop for Want<'_> {
-    fn drop(&mut self) {
-        let mut state = self.member.state();
-        state.demand = state.demand.saturating_sub(self.max);
-        state.stirred = Instant::now();
-        drop(state);
-        self.member.pump.notify_one();
-    }
 }

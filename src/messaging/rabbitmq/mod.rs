@@ -17,14 +17,18 @@
 mod broker;
 mod builder;
 mod fault;
+mod heritage;
+mod lane;
 mod link;
 mod member;
 mod names;
 mod publisher;
+mod pull;
 mod pump;
 mod settle;
 mod subscription;
 mod topology;
+mod verdict;
 mod wire;
 
 pub use broker::RabbitMqBroker;
