@@ -95,7 +95,7 @@ pub(crate) fn service(args: &Args, data: PathBuf, tell: Option<UnboundedSender<S
 /// Opens the broker; with faults, something that makes it look worse than it is.
 async fn open_broker(chosen: Chosen, data: PathBuf, faults: Option<Faults>) -> anyhow::Result<Arc<dyn Broker>> {
     belongs::claim(&data, &chosen)?;
-    let broker = chosen.open(&data, &[TOPIC, DEAD]).await?;
+    let broker = chosen.open(&data, &[TOPIC, DEAD]).await?.broker;
     Ok(match faults {
         Some(faults) => Arc::new(FaultyBroker::new(broker, faults)),
         None => broker,

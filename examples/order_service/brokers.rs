@@ -4,7 +4,7 @@ use crate::files;
 use anyhow::{Context, bail};
 use std::path::Path;
 use std::sync::Arc;
-use winddown::messaging::{Broker, SqliteBroker};
+use winddown::messaging::{Backlog, Broker, BrokerError, SqliteBroker};
 
 /// Queues or partitions of a topic, where it is made with a number of them: as many instances of the service can share the work on Kafka.
 #[cfg(any(feature = "kafka", feature = "rocketmq"))]
@@ -58,29 +58,56 @@ impl Chosen {
     }
 
     /// Opens it. `make`: these topics are made where the server does not do so by itself.
-    pub(crate) async fn open(&self, data: &Path, make: &[&str]) -> anyhow::Result<Arc<dyn Broker>> {
+    pub(crate) async fn open(&self, data: &Path, make: &[&str]) -> anyhow::Result<Opened> {
         match self {
             Chosen::File => {
                 // It makes tables and syncs: not for a thread that runs tasks.
                 let file = files::broker(data);
                 let open = tokio::task::spawn_blocking(move || SqliteBroker::open(file));
-                Ok(Arc::new(open.await?.context("cannot open the broker")?))
+                Ok(opened(open.await?.context("cannot open the broker")?))
             }
             Chosen::Server { name, url } => connect(name, url, make).await.with_context(|| format!("cannot use the broker at {}", bare(url))),
         }
     }
 }
 
-async fn connect(name: &str, url: &str, make: &[&str]) -> anyhow::Result<Arc<dyn Broker>> {
+/// An open broker.
+pub(crate) struct Opened {
+    pub(crate) broker: Arc<dyn Broker>,
+    /// RocketMQ does not tell a backlog as exactly as the trait wants it; what it tells does for an audit, which can look again.
+    #[cfg(feature = "rocketmq")]
+    rocketmq: Option<Arc<winddown::messaging::RocketMqBroker>>,
+}
+
+impl Opened {
+    /// What a group has left to do in a topic.
+    pub(crate) async fn backlog(&self, group: &str, topic: &str) -> Result<Backlog, BrokerError> {
+        #[cfg(feature = "rocketmq")]
+        if let Some(rocketmq) = &self.rocketmq {
+            return rocketmq.lag(group, topic).await.map(|waiting| Backlog { waiting, held: None });
+        }
+        self.broker.backlog(group, topic).await
+    }
+}
+
+fn opened(broker: impl Broker) -> Opened {
+    Opened {
+        broker: Arc::new(broker),
+        #[cfg(feature = "rocketmq")]
+        rocketmq: None,
+    }
+}
+
+async fn connect(name: &str, url: &str, make: &[&str]) -> anyhow::Result<Opened> {
     let _ = (url, make);
     match name {
         #[cfg(feature = "rocketmq")]
         "rocketmq" => {
-            let broker = winddown::messaging::RocketMqBroker::connect(url).await?;
+            let broker = Arc::new(winddown::messaging::RocketMqBroker::connect(url).await?);
             for topic in make {
                 broker.create_topic(topic, PARTS).await?;
             }
-            Ok(Arc::new(broker))
+            Ok(Opened { broker: broker.clone(), rocketmq: Some(broker) })
         }
         #[cfg(feature = "kafka")]
         "kafka" => {
@@ -88,12 +115,12 @@ async fn connect(name: &str, url: &str, make: &[&str]) -> anyhow::Result<Arc<dyn
             for topic in make {
                 broker.create_topic(topic, PARTS).await?;
             }
-            Ok(Arc::new(broker))
+            Ok(opened(broker))
         }
         #[cfg(feature = "rabbitmq")]
-        "rabbitmq" => Ok(Arc::new(winddown::messaging::RabbitMqBroker::connect(url).await?)),
+        "rabbitmq" => Ok(opened(winddown::messaging::RabbitMqBroker::connect(url).await?)),
         #[cfg(feature = "nats")]
-        "nats" => Ok(Arc::new(winddown::messaging::NatsBroker::connect(url).await?)),
+        "nats" => Ok(opened(winddown::messaging::NatsBroker::connect(url).await?)),
         _ => bail!("there is no {name} in this program"),
     }
 }

@@ -1,15 +1,14 @@
 //! Asks a server how much it has left to do.
 
 use crate::assemble::{DEAD, GRAVEYARD, GROUP};
-use crate::brokers::Chosen;
+use crate::brokers::{Chosen, Opened};
 use crate::order::TOPIC;
 use anyhow::Context;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use winddown::messaging::{Backlog, Broker, BrokerError, ErrorKind};
+use winddown::messaging::{Backlog, BrokerError, ErrorKind};
 
 /// How long the broker may take to answer.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -17,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(15);
 /// A connection to the server that the services share.
 pub(crate) struct Inquiry {
     runtime: Runtime,
-    broker: Arc<dyn Broker>,
+    opened: Opened,
 }
 
 impl Inquiry {
@@ -32,8 +31,8 @@ impl Inquiry {
         // Some clients work in tasks of their own, which must go on between two questions.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("cannot make a runtime")?;
         let opened = runtime.block_on(async { timeout(WITHIN, chosen.open(Path::new(""), &[])).await });
-        let broker = opened.with_context(|| format!("no connection to the broker within {WITHIN:?}"))??;
-        Ok(Some(Inquiry { runtime, broker }))
+        let opened = opened.with_context(|| format!("no connection to the broker within {WITHIN:?}"))??;
+        Ok(Some(Inquiry { runtime, opened }))
     }
 
     /// What it has left to do: orders first, dead letters after them, so that an order that becomes one in between is in either count.
@@ -49,7 +48,7 @@ impl Inquiry {
     }
 
     async fn backlog(&self, group: &str, topic: &str) -> Result<Backlog, BrokerError> {
-        match self.broker.backlog(group, topic).await {
+        match self.opened.backlog(group, topic).await {
             // No service got as far as making it: there is nothing in it.
             Err(error) if matches!(error.kind(), ErrorKind::UnknownTopic | ErrorKind::UnknownGroup) => Ok(Backlog::default()),
             told => told,
@@ -59,6 +58,6 @@ impl Inquiry {
 
 impl Drop for Inquiry {
     fn drop(&mut self) {
-        let _ = self.runtime.block_on(async { timeout(WITHIN, self.broker.close()).await });
+        let _ = self.runtime.block_on(async { timeout(WITHIN, self.opened.broker.close()).await });
     }
 }

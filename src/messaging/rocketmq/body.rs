@@ -17,13 +17,15 @@ const LARGEST: u64 = 128 << 20;
 
 /// The body as it is to travel, and the flags that say so.
 pub(super) fn pack(body: &Bytes, from: usize) -> (Bytes, i32) {
-    if body.len() <= from {
+    // Brokers fail on a body of no bytes, and every client can unpack one.
+    let is_empty = body.is_empty();
+    if body.len() <= from && !is_empty {
         return (body.clone(), 0);
     }
     let mut packed = Vec::new();
     let read = ZlibEncoder::new(&body[..], Compression::fast()).read_to_end(&mut packed);
     // What is compressed already only grows.
-    if read.is_ok() && packed.len() < body.len() { (packed.into(), COMPRESSED | ZLIB) } else { (body.clone(), 0) }
+    if read.is_ok() && (is_empty || packed.len() < body.len()) { (packed.into(), COMPRESSED | ZLIB) } else { (body.clone(), 0) }
 }
 
 /// The body as it was, or why it cannot be had.
@@ -61,6 +63,8 @@ mod tests {
         assert_eq!(pack(&large, 100_000), (large.clone(), 0));
         assert_eq!(pack(&packed, 10), (packed, 0));
         assert_eq!(unpack(large.clone(), 0).unwrap(), large);
+        let (packed, flags) = pack(&Bytes::new(), usize::MAX);
+        assert!(!packed.is_empty() && unpack(packed, flags).unwrap().is_empty());
     }
 
     #[test]

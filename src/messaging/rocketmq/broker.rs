@@ -6,7 +6,9 @@ use super::codes::{NAME, closed, error};
 use super::member::Member;
 use super::names;
 use super::subscription::RocketMqSubscription;
-use crate::messaging::{Broker, BrokerError, Class, ErrorKind, Interest, Limits, Message, Route, Routes, SendReceipt, StartFrom, Subscription};
+use crate::messaging::{
+    Backlog, Broker, BrokerError, Class, ErrorKind, Interest, Limits, Message, Route, Routes, SendReceipt, StartFrom, Subscription,
+};
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
@@ -67,6 +69,18 @@ impl RocketMqBroker {
         self.0.client.open()?;
         self.0.client.create_group(name).await
     }
+
+    /// How many messages of a topic a group has not been given yet, as the brokers' offsets tell it. What members hold is in it for some ten
+    /// seconds and then no longer; what was given back is in it from the time on at which it is due; what is delayed is not in it before. So it
+    /// is good for a gauge or for scaling, and no proof that nothing is left: [`backlog`](Broker::backlog) is refused.
+    ///
+    /// # Errors
+    /// No connection, no such topic, not allowed.
+    pub async fn lag(&self, group: &str, topic: &str) -> Result<u64, BrokerError> {
+        self.0.client.open()?;
+        names::group(group)?;
+        self.0.client.lag(group, &names::topic(topic)?).await.map_err(|error| error.about(topic))
+    }
 }
 
 impl fmt::Debug for RocketMqBroker {
@@ -124,9 +138,6 @@ impl Broker for RocketMqBroker {
         }
         let about = |error: BrokerError| error.about(interest.topic.clone());
         let route = client.route(&topic).await.map_err(about)?;
-        if interest.start == StartFrom::Latest {
-            client.begin_with_latest(&interest.group, &topic).await.map_err(about)?;
-        }
         let member = Arc::new(Member::new(interest, topic));
         client.registry.add(&member);
         // From here on, whoever goes away has the member leave.
@@ -143,8 +154,17 @@ impl Broker for RocketMqBroker {
             Some(error) if told == 0 || error.class() == Class::Fatal => return Err(about(error)),
             _ => {}
         }
+        // The heartbeat has made the group known, which offsets need.
+        if interest.start == StartFrom::Latest {
+            client.begin_with_latest(&interest.group, &member.topic).await.map_err(about)?;
+        }
         member.poll(client, route.readable().map(|part| part.broker.clone()));
         Ok(Arc::new(subscription))
+    }
+
+    async fn backlog(&self, _: &str, topic: &str) -> Result<Backlog, BrokerError> {
+        let text = "what is held, was given back or was put off is known to the broker alone: `RocketMqBroker::lag` tells what was never delivered";
+        Err(error(ErrorKind::Unsupported, text).about(topic))
     }
 
     async fn close(&self) -> Result<(), BrokerError> {

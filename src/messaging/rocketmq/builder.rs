@@ -9,11 +9,12 @@ use super::links::Dialer;
 use super::names::TOPIC_BYTES;
 use super::transport::{Stream, Transport};
 use crate::messaging::random::Random;
-use crate::messaging::{BrokerError, ErrorKind, Limits};
+use crate::messaging::{BrokerError, Class, ErrorKind, Limits};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -145,7 +146,12 @@ impl RocketMqBuilder {
         let client = Arc::new(Client::new(self.settings, dialer, id));
         // Should nobody wait any more, its drop ends what was begun.
         let face = Arc::new(Face { client: client.clone() });
-        client.greet().await?;
+        let bound = self.connect_timeout;
+        let greeted = timeout(bound, client.greet()).await;
+        greeted.unwrap_or_else(|_| {
+            let text = format!("no name server of `{}` answered within {} ms", self.given, bound.as_millis());
+            Err(error(ErrorKind::Disconnected, text).with_class(Class::RetryableSafe))
+        })?;
         client.dialer.tasks.spawn(client.clone().keep_alive());
         Ok(RocketMqBroker(face))
     }

@@ -5,12 +5,12 @@ use super::codes::{self, GET_CLUSTER, GET_ROUTE, closed, error, refused};
 use super::connection::Connection;
 use super::delay::Delays;
 use super::heartbeat::Registry;
+use super::json;
 use super::links::{Dialer, Link, Links};
 use super::route::TopicRoute;
-use super::wire::{Answer, Command, strange};
+use super::wire::{Answer, Command};
 use crate::messaging::{BrokerError, ErrorKind, Limits};
 use crate::sync::{Mutex, lock};
-use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -162,8 +162,7 @@ impl Client {
         if answer.code != codes::SUCCESS {
             return Err(refused(&answer));
         }
-        let cluster: Value =
-            serde_json::from_slice(&answer.body).map_err(|error| strange(format!("a list of brokers that cannot be read: {error}")))?;
+        let cluster = json::parse(&answer.body, "a list of brokers")?;
         let brokers = cluster["brokerAddrTable"].as_object().into_iter().flatten();
         let mut masters: Vec<_> =
             brokers.filter_map(|(name, broker)| Some((name.clone(), broker["brokerAddrs"]["0"].as_str()?.to_owned()))).collect();

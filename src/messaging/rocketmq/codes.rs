@@ -10,6 +10,7 @@ pub(super) const QUERY_CONSUMER_OFFSET: i32 = 14;
 pub(super) const UPDATE_CONSUMER_OFFSET: i32 = 15;
 pub(super) const UPDATE_AND_CREATE_TOPIC: i32 = 17;
 pub(super) const GET_MAX_OFFSET: i32 = 30;
+pub(super) const GET_MIN_OFFSET: i32 = 31;
 pub(super) const HEART_BEAT: i32 = 34;
 pub(super) const UNREGISTER_CLIENT: i32 = 35;
 pub(super) const GET_ROUTE: i32 = 105;

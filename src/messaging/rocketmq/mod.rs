@@ -26,6 +26,7 @@ mod delay;
 mod desk;
 mod handle;
 mod heartbeat;
+mod json;
 mod leases;
 mod links;
 mod member;

@@ -1,8 +1,7 @@
 //! Which brokers have a topic, at which addresses, with how many queues.
 
-use super::wire::strange;
+use super::json;
 use crate::messaging::BrokerError;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// What may be done with a queue.
@@ -27,7 +26,7 @@ pub(super) struct TopicRoute(pub(super) Vec<Part>);
 impl TopicRoute {
     /// From the name server's answer.
     pub(super) fn parse(body: &[u8]) -> Result<TopicRoute, BrokerError> {
-        let route: Value = serde_json::from_slice(body).map_err(|error| strange(format!("a route that cannot be read: {error}")))?;
+        let route = json::parse(body, "a route")?;
         let list = |name: &str| route[name].as_array().cloned().unwrap_or_default();
         let masters: Vec<(String, String)> = list("brokerDatas")
             .iter()

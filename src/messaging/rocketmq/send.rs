@@ -78,7 +78,10 @@ impl Client {
         let limits = self.settings.limits;
         let mut weight = 0;
         let mut all = Vec::new();
-        let can = |message: &Message| message.delay().is_none() && !message.is_ordered() && message.topic() == messages[0].topic();
+        // What is compressed goes alone: a batch has no flags for one of its messages.
+        let can = |message: &Message| {
+            !message.body().is_empty() && message.delay().is_none() && !message.is_ordered() && message.topic() == messages[0].topic()
+        };
         for message in messages.iter().take(limits.batch).take_while(|message| can(message)) {
             let Ok(outgoing) = Outgoing::new(message, &self.settings) else { break };
             weight += outgoing.weight();
