@@ -63,6 +63,13 @@ impl Hold {
         commit
     }
 
+    /// None is ours any more.
+    pub(super) fn revoke_all(&mut self) {
+        self.parts.clear();
+        self.bytes = 0;
+        drop(self.lanes.drain(|_| true));
+    }
+
     fn forget(&mut self, partition: i32) {
         for gone in self.lanes.drain(|held| held.partition == partition) {
             self.bytes -= gone.message.size();

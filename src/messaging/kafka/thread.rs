@@ -76,17 +76,13 @@ fn leave(member: &Arc<Member>, client: Arc<Client>) -> Result<(), BrokerError> {
     lock(&member.state).hold.release_all();
     let committed = commit(member, &client).map_err(|error| member.about(error));
     // Nothing is left that a revocation would have to commit.
-    let ours = client.assignment();
-    let partitions: Vec<i32> = ours.iter().flat_map(|ours| ours.elements()).map(|one| one.partition()).collect();
-    let mut state = lock(&member.state);
-    partitions.into_iter().for_each(|partition| drop(state.hold.revoke(partition)));
-    drop(state);
+    lock(&member.state).hold.revoke_all();
     // A question that somebody else asked with this client may be under way.
     let until = Instant::now() + member.settings.connect_timeout;
     while Arc::strong_count(&client) > 1 && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Dropping it leaves the group, and waits until that is done.
+    // Dropping it leaves the group, and waits until that is done. It waits for ever if a list of partitions that came from it is still there.
     drop(client);
     committed
 }
