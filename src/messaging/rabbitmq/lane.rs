@@ -87,6 +87,10 @@ impl Lane {
         }
         self.there.clear();
         self.channel = None;
+        // Nothing would be written, not even the wish for a channel.
+        if self.publishers.link.connection().await?.is_blocked() {
+            return Err(blocked(Stage::Before));
+        }
         let opened = self.publishers.link.channel(true).await?;
         self.channel = Some(opened.clone());
         Ok(opened)
@@ -98,8 +102,8 @@ impl Lane {
         let target = self.target.clone();
         let name = match need {
             Need::Nothing => return Ok(()),
-            Need::Exchange => target.to_string(),
-            Need::Delay { queue, .. } | Need::Queue(queue) => queue.clone(),
+            Need::Exchange => format!("exchange {target}"),
+            Need::Delay { queue, .. } | Need::Queue(queue) => format!("queue {queue}"),
         };
         let span = if matches!(need, Need::Delay { .. }) { FRESH } else { Duration::MAX };
         if fresh(&self.there, &name, span) {

@@ -6,6 +6,9 @@ use winddown::messaging::rabbitmq::RabbitMqBroker;
 use winddown::messaging::{Broker, Delivery, Interest, Message, MessageId, Receipt, Subscription};
 use winddown::secs;
 
+/// After this a new quorum queue survives a kill of the server.
+pub(crate) const QUEUE_NOTED: Duration = secs(6);
+
 pub(crate) type Member = Arc<dyn Subscription>;
 
 /// A name that nobody used before.
