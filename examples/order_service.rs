@@ -1,4 +1,4 @@
-//! A small real service: HTTP intake, a producer with an outbox, a broker in a file, a consumer, orders in SQLite.
+//! A small real service: HTTP intake, a producer with an outbox, a broker (a file, or a real server), a consumer, orders in SQLite.
 //!
 //! ```text
 //! cargo run --release --example order_service                              # serves until a signal
@@ -19,14 +19,20 @@ mod args;
 mod assemble;
 #[path = "order_service/audit.rs"]
 mod audit;
+#[path = "order_service/belongs.rs"]
+mod belongs;
 #[path = "order_service/body.rs"]
 mod body;
+#[path = "order_service/brokers.rs"]
+mod brokers;
 #[path = "order_service/client.rs"]
 mod client;
 #[path = "order_service/connections.rs"]
 mod connections;
 #[path = "order_service/database.rs"]
 mod database;
+#[path = "order_service/dead_letter.rs"]
+mod dead_letter;
 #[path = "order_service/dice.rs"]
 mod dice;
 #[path = "order_service/directory.rs"]
@@ -39,12 +45,16 @@ mod files;
 mod gauge;
 #[path = "order_service/handler.rs"]
 mod handler;
+#[path = "order_service/inquiry.rs"]
+mod inquiry;
 #[path = "order_service/intake.rs"]
 mod intake;
 #[path = "order_service/load.rs"]
 mod load;
 #[path = "order_service/order.rs"]
 mod order;
+#[path = "order_service/reckoning.rs"]
+mod reckoning;
 #[path = "order_service/routes.rs"]
 mod routes;
 #[path = "order_service/server.rs"]
@@ -64,7 +74,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 
-/// For a wrong command line, and where there is nothing to audit.
+/// For a wrong command line, and where there is nothing to audit or nobody to ask.
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -87,7 +97,7 @@ fn main() -> ExitCode {
 }
 
 fn audit(plan: &AuditPlan) -> ExitCode {
-    let audit = match Audit::of(&plan.data) {
+    let audit = match Audit::of(&plan.data, &plan.broker) {
         Ok(audit) => audit,
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "order_service: {problem:#}");

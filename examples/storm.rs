@@ -4,6 +4,9 @@
 //! cargo build --release --example order_service --example storm && target/release/examples/storm 200
 //! ```
 //!
+//! With `--broker` and `--broker-url` it runs on a real server, which is killed and brought back too, every `--broker-restarts` kills. The server
+//! has to be a fresh one: `scripts/storm --broker NAME` sees to that.
+//!
 //! The service runs as a child process, always on the same data directory. The clients run here, outside of what is killed, and note
 //! every 202 that they get: so they know what was promised, whatever the service's files say. At the end the service runs once more
 //! without faults until nothing waits; then every order that was answered 202 must be handled or a dead letter.
@@ -22,6 +25,10 @@ mod dice;
 mod heard;
 #[path = "storm/kill.rs"]
 mod kill;
+#[path = "storm/outage.rs"]
+mod outage;
+#[path = "storm/server.rs"]
+mod server;
 #[path = "storm/service.rs"]
 mod service;
 #[path = "storm/settle.rs"]

@@ -118,6 +118,7 @@ mod documents {
     #[cfg(feature = "nats")]
     #[doc = include_str!("../docs/nats.md")]
     struct Nats;
+    #[cfg(feature = "messaging")]
     #[doc = include_str!("../docs/producer.md")]
     struct Producer;
     #[cfg(feature = "sqlite")]

@@ -4,6 +4,8 @@
 mod audit;
 #[path = "order_service/auditing.rs"]
 mod auditing;
+#[path = "order_service/brokers.rs"]
+mod brokers;
 #[path = "order_service/child.rs"]
 mod child;
 #[path = "order_service/http.rs"]

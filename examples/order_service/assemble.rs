@@ -1,6 +1,9 @@
 //! The service's parts and how they are joined.
 
 use crate::args::Args;
+use crate::belongs;
+use crate::brokers::Chosen;
+use crate::dead_letter::Graveyard;
 use crate::files;
 use crate::handler::OrderHandler;
 use crate::order::TOPIC;
@@ -14,14 +17,18 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedSender;
 use winddown::messaging::trace::{JsonLines, TraceDispatcher};
-use winddown::messaging::{Backoff, Broker, Consumer, Failure, Faults, FaultyBroker, Outbox, Producer, SqliteBroker};
+use winddown::messaging::{Backoff, Broker, Consumer, Failure, Faults, FaultyBroker, Outbox, Producer};
 use winddown::{App, millis, secs};
 
 /// The group that handles orders.
-pub(crate) const GROUP: &str = "fulfilment";
+pub(crate) const GROUP: &str = "order-service";
+
+/// Where its dead letters go, and the group that keeps them.
+pub(crate) const DEAD: &str = "order-service.dead";
+pub(crate) const GRAVEYARD: &str = "order-service-graveyard";
 
 /// For how long a killed process's orders stay its own, and after that go to its successor.
-const LEASE: Duration = secs(10);
+pub(crate) const LEASE: Duration = secs(10);
 
 /// No try is made later than this after the one before. Together with the leases it bounds how long a restart takes to clear
 /// everything.
@@ -39,16 +46,30 @@ pub(crate) fn service(args: &Args, data: PathBuf, tell: Option<UnboundedSender<S
     }
     let share = |percent| args.grace * percent / 100;
     let (edge, consuming, sending, tracing) = (share(25), share(40), share(10), share(10));
-    let (listen, concurrency, work, faults) = (args.listen.clone(), args.concurrency, args.work, args.faults.clone());
+    let (listen, concurrency, work) = (args.listen.clone(), args.concurrency, args.work);
+    let (chosen, faults) = (args.broker.clone(), args.faults.clone());
     app.setup(move |app| async move {
         let store = app.resource("orders-db", Store::open(data.clone())).destroy_with(|store| async move { store.close().await }).await?;
-        let broker = app.resource("broker", open_broker(data.clone(), faults)).destroy_with(|broker| async move { close(&broker).await }).await?;
+        let broker =
+            app.resource("broker", open_broker(chosen, data.clone(), faults)).destroy_with(|broker| async move { close(&broker).await }).await?;
         let outbox = app.resource("outbox", open_outbox(data.clone())).destroy_with(|outbox| async move { Ok(outbox.close().await?) }).await?;
         let transport = Arc::clone(&*broker.lease("set-up")?);
         let kept = Outbox::clone(&*outbox.lease("set-up")?);
 
         let trace = TraceDispatcher::new(JsonLines::create(files::trace(&data)).context("cannot open the trace file")?);
         let producer = Producer::builder(Arc::clone(&transport)).name("orders-producer").outbox(kept).trace(&trace).build();
+        let graveyard = Consumer::builder(&transport)
+            .name("orders-graveyard")
+            .group(GRAVEYARD)
+            .topic(DEAD)
+            .concurrency(4)
+            .prefetch(16)
+            .visibility(LEASE)
+            // There is nowhere to go from here: one that cannot be written is tried until it can be.
+            .max_attempts(u32::MAX)
+            .backoff(PAUSES)
+            .trace(&trace)
+            .handler(Graveyard::new(store.lease("orders-graveyard")?));
         let consumer = Consumer::builder(transport)
             .name("orders-consumer")
             .group(GROUP)
@@ -64,17 +85,17 @@ pub(crate) fn service(args: &Args, data: PathBuf, tell: Option<UnboundedSender<S
 
         app.add(trace.component()).stop_budget(tracing);
         app.add(producer.component()).uses(&broker).uses(&outbox).stop_budget(sending);
+        app.add(graveyard).uses(&broker).uses(&store).stop_budget(consuming);
         app.add(consumer).uses(&broker).uses(&store).stop_budget(consuming);
         app.add(HttpServer::new(listen, store.clone(), producer, tell)).uses(&store).stop_budget(edge);
         Ok(())
     })
 }
 
-/// Opens the broker's file; with faults, something that makes it look worse than it is.
-async fn open_broker(data: PathBuf, faults: Option<Faults>) -> anyhow::Result<Arc<dyn Broker>> {
-    // It makes tables and syncs: not for a thread that runs tasks.
-    let open = tokio::task::spawn_blocking(move || SqliteBroker::open(files::broker(&data)));
-    let broker: Arc<dyn Broker> = Arc::new(open.await?.context("cannot open the broker")?);
+/// Opens the broker; with faults, something that makes it look worse than it is.
+async fn open_broker(chosen: Chosen, data: PathBuf, faults: Option<Faults>) -> anyhow::Result<Arc<dyn Broker>> {
+    belongs::claim(&data, &chosen)?;
+    let broker = chosen.open(&data, &[TOPIC, DEAD]).await?.broker;
     Ok(match faults {
         Some(faults) => Arc::new(FaultyBroker::new(broker, faults)),
         None => broker,

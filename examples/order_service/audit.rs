@@ -1,18 +1,32 @@
-//! The audit: what clients were promised against what the files hold.
+//! The audit: what clients were promised against what the files hold, and against what a server has left to do.
 
+use crate::belongs;
+use crate::brokers::Chosen;
 use crate::evidence::Evidence;
+use crate::inquiry::Inquiry;
+use crate::reckoning::reckon;
 use serde::Serialize;
 use std::fmt;
-use std::path::Path;
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a server may hold orders without counting them: a killed process's leases of 10 s, and the 15 s that the slowest one (RocketMQ)
+/// may take after that to give them out again.
+const UNCOUNTED: Duration = Duration::from_secs(25);
+
+/// Between two looks.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where an accepted order is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     Handled,
-    /// In the broker or the outbox.
+    /// In the broker or the outbox; on a server it is only known that one of so many is.
     Pending,
-    /// A dead letter of the broker or the outbox.
+    /// A dead letter: kept by the service, or still in the broker or the outbox.
     Dead,
     /// Nowhere.
     Lost,
@@ -46,28 +60,59 @@ struct Line<'a> {
 }
 
 impl Audit {
-    /// Reads a data directory's files; a service may be running on them.
-    pub(crate) fn of(data: &Path) -> anyhow::Result<Audit> {
-        let Evidence { accepted, pending, dead, handled, duplicates } = Evidence::read(data)?;
-        let mut counts = Counts { accepted: accepted.len() as u64, duplicates, ..Counts::default() };
-        let unasked = handled.iter().filter(|id| accepted.binary_search(id).is_err()).count();
-        let state = |id: &String| match () {
-            // A copy may wait or be dead as well; that changes nothing for its client.
-            () if handled.contains(id) => State::Handled,
-            () if pending.contains(id) => State::Pending,
-            () if dead.contains(id) => State::Dead,
-            () => State::Lost,
-        };
-        let states: Vec<_> = accepted.into_iter().map(|id| (state(&id), id)).map(|(state, id)| (id, state)).collect();
-        for (_, state) in &states {
-            *match state {
-                State::Handled => &mut counts.handled,
-                State::Pending => &mut counts.pending,
-                State::Dead => &mut counts.dead,
-                State::Lost => &mut counts.lost,
-            } += 1;
+    /// Looks at data directories and, of a server, at what it has left to do; services may be running.
+    ///
+    /// Orders that a server does not count at the moment are looked for again before they are called lost, for half a minute at most.
+    ///
+    /// # Errors
+    /// What cannot be read, or asked.
+    pub(crate) fn of(data: &[PathBuf], broker: &Chosen) -> anyhow::Result<Audit> {
+        for data in data {
+            belongs::check(data, broker)?;
         }
-        Ok(Audit { counts, states, unasked })
+        let server = Inquiry::of(broker)?;
+        let began = Instant::now();
+        let mut said = false;
+        loop {
+            let audit = Audit::from(Evidence::read(data, server.as_ref())?);
+            if audit.holds() || server.is_none() || began.elapsed() > UNCOUNTED {
+                return Ok(audit);
+            }
+            if !said {
+                let lost = audit.counts.lost;
+                let why = "a broker does not always count what a killed process held";
+                let _ = writeln!(std::io::stderr(), "{lost} orders are nowhere yet; looking again for up to {UNCOUNTED:?}, since {why}");
+                said = true;
+            }
+            sleep(AGAIN);
+        }
+    }
+
+    fn from(evidence: Evidence) -> Audit {
+        let Evidence { accepted, pending, dead, handled, duplicates, left } = evidence;
+        let unasked = handled.iter().filter(|id| accepted.binary_search(id).is_err()).count();
+        let found = |id: &String| match () {
+            // A copy may wait or be dead as well; that changes nothing for its client.
+            () if handled.contains(id) => Some(State::Handled),
+            () if pending.contains(id) => Some(State::Pending),
+            () if dead.contains(id) => Some(State::Dead),
+            () => None,
+        };
+        let found: Vec<_> = accepted.into_iter().map(|id| (found(&id), id)).collect();
+        let count = |state| found.iter().filter(|(found, _)| *found == state).count() as u64;
+        let nowhere = reckon(count(None), left.unwrap_or(0));
+        let counts = Counts {
+            accepted: found.len() as u64,
+            handled: count(Some(State::Handled)),
+            duplicates,
+            pending: count(Some(State::Pending)) + nowhere.pending,
+            dead: count(Some(State::Dead)),
+            lost: nowhere.lost,
+        };
+        // Which of them are lost, nobody knows: so each may be.
+        let otherwise = if nowhere.lost > 0 { State::Lost } else { State::Pending };
+        let states = found.into_iter().map(|(state, id)| (id, state.unwrap_or(otherwise))).collect();
+        Audit { counts, states, unasked }
     }
 
     /// Whether every promise was or can be kept.
@@ -118,6 +163,7 @@ impl fmt::Display for Audit {
             return writeln!(f, "every accepted order is handled, waiting, or a dead letter");
         }
         let some: Vec<_> = self.lost().take(10).collect();
-        writeln!(f, "{lost} accepted orders are nowhere, among them {}", some.join(", "))
+        let among = if lost < self.lost().count() as u64 { "they are among" } else { "among them" };
+        writeln!(f, "{lost} accepted orders are nowhere, {among} {}", some.join(", "))
     }
 }

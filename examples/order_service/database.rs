@@ -1,5 +1,6 @@
 //! The order database: opened so that a commit is durable when it returns, and written to in batches.
 
+use crate::dead_letter::DeadLetter;
 use crate::files;
 use crate::order::Order;
 use crate::tables::{self, Handled, Standing, TABLES};
@@ -47,6 +48,7 @@ impl Database {
         &mut self,
         accepted: impl IntoIterator<Item = &'a Order>,
         handled: impl IntoIterator<Item = &'a Order>,
+        dead: impl IntoIterator<Item = &'a DeadLetter>,
     ) -> rusqlite::Result<Committed> {
         // Immediate: waiting for another writer happens here, once, and not in the middle.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -54,6 +56,9 @@ impl Database {
             accepted: accepted.into_iter().map(|order| tables::accept(&transaction, order)).collect::<Result<_, _>>()?,
             handled: handled.into_iter().map(|order| tables::handle(&transaction, order)).collect::<Result<_, _>>()?,
         };
+        for letter in dead {
+            tables::bury(&transaction, letter)?;
+        }
         transaction.commit()?;
         Ok(committed)
     }

@@ -1,18 +1,19 @@
-//! What a data directory's files say, read without writing to them.
+//! What data directories say, read without writing to them, and what a server says that they share.
 //!
-//! A service may be running: then orders move while the files are read. They move one way only, from the outbox to the broker to the
-//! orders or the dead letters, and are written there before they are deleted here. So the files are read in that order, and an
-//! order that has left one of them is found in a later one. What was accepted is read first of all.
+//! Services may be running: then orders move while we look. They move one way only, from the outbox to the broker to the tables of orders and
+//! of dead letters, and within the broker from the orders to the dead letters; and they are written there before they are deleted here. So we look
+//! in that order, and an order that has left one place is found in a later one. What was accepted is read first of all.
 
-use crate::assemble::GROUP;
+use crate::assemble::{GRAVEYARD, GROUP};
 use crate::files;
+use crate::inquiry::Inquiry;
 use crate::order::TOPIC;
 use anyhow::{Context, ensure};
 use rusqlite::ffi::SQLITE_READONLY_ROLLBACK;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags};
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use winddown::messaging::{GroupState, SqliteBroker, StoredMessage};
 
@@ -21,34 +22,61 @@ const BUSY: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(crate) struct Evidence {
-    /// Sorted.
+    /// Sorted, each once.
     pub(crate) accepted: Vec<String>,
     pub(crate) pending: HashSet<String>,
     pub(crate) dead: HashSet<String>,
     pub(crate) handled: HashSet<String>,
     /// How often an order was handled once more.
     pub(crate) duplicates: u64,
+    /// What the server has left to do; nothing where the brokers are files, which have been read.
+    pub(crate) left: Option<u64>,
 }
 
 impl Evidence {
     /// # Errors
-    /// There is no such directory, no service has run on it, or a file is not what it should be.
-    pub(crate) fn read(data: &Path) -> anyhow::Result<Evidence> {
-        ensure!(data.is_dir(), "{} is no directory", data.display());
-        let orders = files::orders(data);
-        ensure!(orders.is_file(), "{} is not there: no service has run on this directory", orders.display());
-        let Some(orders) = Database::open(&orders, "orders")? else { return Ok(Evidence::default()) };
-        let mut accepted: Vec<_> = orders.column("accepted", "SELECT id FROM accepted")?;
-        accepted.sort_unstable();
+    /// There is no such directory, no service has run on it, a file is not what it should be, or the server does not answer.
+    pub(crate) fn read(data: &[PathBuf], server: Option<&Inquiry>) -> anyhow::Result<Evidence> {
+        let files: Vec<_> = data.iter().map(|data| orders_of(data)).collect::<Result<_, _>>()?;
+        let mut databases = Vec::new();
+        for file in &files {
+            databases.extend(Database::open(file, "orders")?);
+        }
+        let mut evidence = Evidence::default();
+        for orders in &databases {
+            evidence.accepted.extend(orders.column::<Vec<_>, _>("accepted", "SELECT id FROM accepted")?);
+        }
+        evidence.accepted.sort_unstable();
+        evidence.accepted.dedup();
 
-        let (mut pending, mut dead) = (HashSet::new(), HashSet::new());
-        read_outbox(&files::outbox(data), &mut pending, &mut dead)?;
-        read_broker(&files::broker(data), &mut pending, &mut dead)?;
-        let handled = orders.column("orders", "SELECT id FROM orders")?;
-        let times: Vec<u32> = orders.column("repeats", "SELECT times FROM repeats")?;
-        let duplicates = times.into_iter().map(u64::from).sum();
-        Ok(Evidence { accepted, pending, dead, handled, duplicates })
+        let Evidence { pending, dead, handled, duplicates, left, .. } = &mut evidence;
+        for data in data {
+            read_outbox(&files::outbox(data), pending, dead)?;
+        }
+        match server {
+            Some(server) => *left = Some(server.left()?),
+            None => data.iter().try_for_each(|data| read_broker(&files::broker(data), pending, dead))?,
+        }
+        let mut times: HashMap<String, u64> = HashMap::new();
+        for orders in &databases {
+            dead.extend(orders.column::<Vec<_>, _>("dead", "SELECT id FROM dead")?);
+            for id in orders.column::<Vec<String>, _>("orders", "SELECT id FROM orders")? {
+                *times.entry(id).or_default() += 1;
+            }
+            *duplicates += orders.column::<Vec<u32>, _>("repeats", "SELECT times FROM repeats")?.into_iter().map(u64::from).sum::<u64>();
+        }
+        // Handled by two instances is handled again too.
+        *duplicates += times.values().map(|times| times - 1).sum::<u64>();
+        handled.extend(times.into_keys());
+        Ok(evidence)
     }
+}
+
+fn orders_of(data: &Path) -> anyhow::Result<PathBuf> {
+    ensure!(data.is_dir(), "{} is no directory", data.display());
+    let orders = files::orders(data);
+    ensure!(orders.is_file(), "{} is not there: no service has run on this directory", orders.display());
+    Ok(orders)
 }
 
 fn read_outbox(path: &Path, pending: &mut HashSet<String>, dead: &mut HashSet<String>) -> anyhow::Result<()> {
@@ -72,19 +100,22 @@ fn read_broker(path: &Path, pending: &mut HashSet<String>, dead: &mut HashSet<St
     let broker = SqliteBroker::inspect(path)?;
     for stored in broker.messages(TOPIC)? {
         let stored = stored?;
-        if waits(&stored) {
+        if waits(&stored, GROUP) {
             pending.extend(key(&stored));
         }
     }
     for stored in broker.dead_letters(GROUP)? {
-        dead.extend(key(&stored?));
+        let stored = stored?;
+        if waits(&stored, GRAVEYARD) {
+            dead.extend(key(&stored));
+        }
     }
     Ok(())
 }
 
 /// Not settled by the group, or the group has not come to it yet.
-fn waits(stored: &StoredMessage) -> bool {
-    let group = stored.groups.iter().find(|(name, _)| **name == *GROUP);
+fn waits(stored: &StoredMessage, group: &str) -> bool {
+    let group = stored.groups.iter().find(|(name, _)| **name == *group);
     group.is_none_or(|(_, state)| *state != GroupState::Settled)
 }
 

@@ -17,6 +17,11 @@ pub(crate) fn outbox(data: &Path) -> PathBuf {
     data.join("outbox.db")
 }
 
+/// The name of the broker that the rest belongs to.
+pub(crate) fn note(data: &Path) -> PathBuf {
+    data.join("broker.name")
+}
+
 /// One line for each message that was sent or handled.
 pub(crate) fn trace(data: &Path) -> PathBuf {
     data.join("trace.jsonl")

@@ -1,6 +1,7 @@
 //! The resource: the order database, owned by a thread of its own, since its calls block.
 
 use crate::database::Database;
+use crate::dead_letter::DeadLetter;
 use crate::order::Order;
 use anyhow::Context;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ enum Ask {
     Standing(Order, Reply<Standing>),
     Accept(Order, Reply<Standing>),
     Handle(Order, Reply<Handled>),
+    Bury(DeadLetter, Reply<()>),
     Find(String, Reply<Option<Order>>),
     Close(Reply<()>),
 }
@@ -61,6 +63,11 @@ impl Store {
         self.ask(|reply| Ask::Handle(order, reply)).await
     }
 
+    /// Keeps a dead letter. Durable when it returns.
+    pub(crate) async fn bury(&self, dead: DeadLetter) -> anyhow::Result<()> {
+        self.ask(|reply| Ask::Bury(dead, reply)).await
+    }
+
     /// Looks up one that was handled.
     pub(crate) async fn find(&self, id: String) -> anyhow::Result<Option<Order>> {
         self.ask(|reply| Ask::Find(id, reply)).await
@@ -85,19 +92,18 @@ impl Store {
 /// looked up is answered first, from what was there before.
 fn serve(mut database: Database, asked: &Receiver<Ask>) {
     while let Ok(first) = asked.recv() {
-        let (mut accepts, mut handles, mut close) = (Vec::new(), Vec::new(), None);
+        let (mut batch, mut close) = (Batch::default(), None);
         for ask in std::iter::once(first).chain(asked.try_iter()) {
             match ask {
                 Ask::Standing(order, reply) => drop(reply.send(database.standing(&order).map_err(text))),
                 Ask::Find(id, reply) => drop(reply.send(database.handled(&id).map_err(text))),
-                Ask::Accept(order, reply) => accepts.push((order, reply)),
-                Ask::Handle(order, reply) => handles.push((order, reply)),
+                Ask::Accept(order, reply) => batch.accepts.push((order, reply)),
+                Ask::Handle(order, reply) => batch.handles.push((order, reply)),
+                Ask::Bury(dead, reply) => batch.buries.push((dead, reply)),
                 Ask::Close(reply) => close = Some(reply),
             }
         }
-        if !accepts.is_empty() || !handles.is_empty() {
-            commit(&mut database, accepts, handles);
-        }
+        commit(&mut database, batch);
         if let Some(reply) = close {
             let _ = reply.send(database.close().map_err(text));
             return;
@@ -105,23 +111,37 @@ fn serve(mut database: Database, asked: &Receiver<Ask>) {
     }
 }
 
-fn commit(database: &mut Database, accepts: Vec<(Order, Reply<Standing>)>, handles: Vec<(Order, Reply<Handled>)>) {
-    let committed = database.commit(accepts.iter().map(|(order, _)| order), handles.iter().map(|(order, _)| order));
+/// What is to be written in one commit.
+#[derive(Default)]
+struct Batch {
+    accepts: Vec<(Order, Reply<Standing>)>,
+    handles: Vec<(Order, Reply<Handled>)>,
+    buries: Vec<(DeadLetter, Reply<()>)>,
+}
+
+fn commit(database: &mut Database, Batch { accepts, handles, buries }: Batch) {
+    if accepts.is_empty() && handles.is_empty() && buries.is_empty() {
+        return;
+    }
+    let committed =
+        database.commit(accepts.iter().map(|(order, _)| order), handles.iter().map(|(order, _)| order), buries.iter().map(|(dead, _)| dead));
     match committed {
         Ok(committed) => {
             tell(accepts, committed.accepted.into_iter().map(Ok));
             tell(handles, committed.handled.into_iter().map(Ok));
+            tell(buries, std::iter::repeat_with(|| Ok(())));
         }
         Err(error) => {
             let refused = format!("the database refused it: {error}");
             tell(accepts, std::iter::repeat_with(|| Err(refused.clone())));
             tell(handles, std::iter::repeat_with(|| Err(refused.clone())));
+            tell(buries, std::iter::repeat_with(|| Err(refused.clone())));
         }
     }
 }
 
 /// A client or a handler that is gone by now does not hear it; what was written stays written.
-fn tell<T>(asks: Vec<(Order, Reply<T>)>, answers: impl Iterator<Item = Answer<T>>) {
+fn tell<A, T>(asks: Vec<(A, Reply<T>)>, answers: impl Iterator<Item = Answer<T>>) {
     for ((_, reply), answer) in asks.into_iter().zip(answers) {
         let _ = reply.send(answer);
     }

@@ -3,7 +3,9 @@
 //! 1. `accepted` is only ever added to: what stands there was promised to a client.
 //! 2. `orders` has each id once, and never with another content than `accepted` has.
 //! 3. `repeats` counts how often an order was handled again.
+//! 4. `dead` has each dead letter once, as it came first.
 
+use crate::dead_letter::DeadLetter;
 use crate::order::Order;
 use rusqlite::{Connection, OptionalExtension, Result};
 
@@ -22,10 +24,16 @@ CREATE TABLE IF NOT EXISTS repeats (
     id    TEXT PRIMARY KEY NOT NULL,
     times INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead (
+    id       TEXT PRIMARY KEY NOT NULL,
+    reason   TEXT NOT NULL,
+    attempts INTEGER NOT NULL
+) WITHOUT ROWID;
 ";
 const INSERT_ORDER: &str = "INSERT INTO orders (id, item, quantity) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
 const INSERT_ACCEPTED: &str = "INSERT INTO accepted (id, item, quantity) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
 const INSERT_REPEAT: &str = "INSERT INTO repeats (id, times) VALUES (?1, 1) ON CONFLICT (id) DO UPDATE SET times = times + 1";
+const INSERT_DEAD: &str = "INSERT INTO dead (id, reason, attempts) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
 const SELECT_ORDER: &str = "SELECT id, item, quantity FROM orders WHERE id = ?1";
 const SELECT_ACCEPTED: &str = "SELECT id, item, quantity FROM accepted WHERE id = ?1";
 
@@ -52,7 +60,7 @@ pub(crate) enum Handled {
 
 /// Prepares every statement, so that a table of another shape is an error at once and not at the first order.
 pub(crate) fn prepare(connection: &Connection) -> Result<()> {
-    for statement in [INSERT_ORDER, INSERT_ACCEPTED, INSERT_REPEAT, SELECT_ORDER, SELECT_ACCEPTED] {
+    for statement in [INSERT_ORDER, INSERT_ACCEPTED, INSERT_REPEAT, INSERT_DEAD, SELECT_ORDER, SELECT_ACCEPTED] {
         connection.prepare_cached(statement)?;
     }
     Ok(())
@@ -92,6 +100,12 @@ pub(crate) fn handle(connection: &Connection, order: &Order) -> Result<Handled> 
     }
     connection.prepare_cached(INSERT_REPEAT)?.execute([&order.id])?;
     Ok(Handled::Again)
+}
+
+/// Writes a dead letter down, if it is not there yet.
+pub(crate) fn bury(connection: &Connection, dead: &DeadLetter) -> Result<()> {
+    connection.prepare_cached(INSERT_DEAD)?.execute((&dead.id, &dead.reason, dead.attempts))?;
+    Ok(())
 }
 
 /// A handled order.

@@ -53,7 +53,7 @@ fn serve_and_audit(args: &Args, plan: LoadPlan) -> anyhow::Result<ExitCode> {
         let _ = write!(std::io::stderr(), "{text}"); // it never came up: the text says why
         return Ok(code);
     }
-    let audit = Audit::of(data.path()).context("cannot audit the files")?;
+    let audit = Audit::of(&[data.path().into()], &args.broker).context("cannot audit it")?;
     let kept = kept(&tally, &audit);
     let _ = write!(std::io::stdout(), "{text}\n{tally}\n{audit}");
     if !kept {

@@ -1,11 +1,19 @@
 //! The service's own audit, as its operator calls it: another process, another look at the files.
 
+use crate::server::Server;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The instances whose promises are looked at together: those that share a server.
+pub(crate) struct Audited<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) data: &'a [PathBuf],
+    pub(crate) server: &'a Server,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,8 +33,8 @@ struct Line {
 }
 
 /// The counts, which must add up, with nothing lost.
-pub(crate) fn counts(program: &Path, data: &Path) -> anyhow::Result<Counts> {
-    let text = run(program, data, "--json")?;
+pub(crate) fn counts(audited: &Audited<'_>) -> anyhow::Result<Counts> {
+    let text = run(audited, "--json")?;
     ensure!(text.lines().count() == 1, "not one line: {text:?}");
     let counts: Counts = json(&text)?;
     ensure!(counts.accepted == counts.handled + counts.pending + counts.dead + counts.lost, "it does not add up: {text}");
@@ -35,12 +43,17 @@ pub(crate) fn counts(program: &Path, data: &Path) -> anyhow::Result<Counts> {
 }
 
 /// The state of each accepted order.
-pub(crate) fn states(program: &Path, data: &Path) -> anyhow::Result<HashMap<String, String>> {
-    run(program, data, "--list")?.lines().map(|line| json(line).map(|Line { id, state }| (id, state))).collect()
+pub(crate) fn states(audited: &Audited<'_>) -> anyhow::Result<HashMap<String, String>> {
+    run(audited, "--list")?.lines().map(|line| json(line).map(|Line { id, state }| (id, state))).collect()
 }
 
-fn run(program: &Path, data: &Path, how: &str) -> anyhow::Result<String> {
-    let out = Command::new(program).arg("audit").arg("--data").arg(data).arg(how).output().context("cannot run the audit")?;
+fn run(audited: &Audited<'_>, how: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(audited.program);
+    command.arg("audit").args(audited.server.flags());
+    for data in audited.data {
+        command.arg("--data").arg(data);
+    }
+    let out = command.arg(how).output().context("cannot run the audit")?;
     let (text, errors) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
     ensure!(out.status.success(), "the audit ended with {}: {text}{errors}", out.status);
     Ok(text)

@@ -16,6 +16,9 @@ const START: Duration = Duration::from_secs(30);
 /// How late a process may be, past its grace period, as seen from a loaded machine.
 const SLACK: Duration = Duration::from_millis(1500);
 
+/// How it leaves when its broker is away at its start.
+pub(crate) const AWAY: i32 = 1;
+
 pub(crate) struct Service {
     child: Child,
     first_line: Receiver<String>,
@@ -78,6 +81,25 @@ impl Service {
         }
     }
 
+    /// Whether it has left by itself since its broker was away: then with 1, and a report that says so. Its orchestrator would start it again.
+    pub(crate) fn turned_away(&mut self) -> anyhow::Result<bool> {
+        match self.child.try_wait()? {
+            Some(status) if status.code() == Some(AWAY) => self.says_that_the_broker_was_away(),
+            _ => Ok(false),
+        }
+    }
+
+    fn says_that_the_broker_was_away(&self) -> anyhow::Result<bool> {
+        let report = self.read_report()?;
+        let broker = report["resources"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "broker"));
+        Ok(report["trigger"]["kind"] == "setup_failed" && broker.is_some_and(|broker| broker["outcome"] == "not_created"))
+    }
+
+    fn read_report(&self) -> anyhow::Result<serde_json::Value> {
+        let report = fs::read_to_string(&self.report).with_context(|| format!("there is no report {}", self.report.display()))?;
+        serde_json::from_str(&report).with_context(|| format!("no JSON: {}", self.report.display()))
+    }
+
     pub(crate) fn signal(&self, name: &str) -> anyhow::Result<()> {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().context("cannot run kill")?;
         ensure!(sent.success(), "cannot send SIG{name}");
@@ -90,13 +112,14 @@ impl Service {
         Ok(())
     }
 
-    /// After a SIGTERM: it leaves within its grace period, with 0 or 124, and a report that says the same.
+    /// After a SIGTERM: it leaves within its grace period, with 0 or 124, and a report that says the same; or it was about to leave anyway, since its
+    /// broker was away.
     pub(crate) fn leave(mut self) -> anyhow::Result<i32> {
         let status = self.wait()?;
         let code = status.code().with_context(|| format!("it did not leave by itself: {status}, see {}", self.log.display()))?;
-        ensure!(code == 0 || code == 124, "it left with {code}, see {} and {}", self.log.display(), self.report.display());
-        let report = fs::read_to_string(&self.report).with_context(|| format!("there is no report {}", self.report.display()))?;
-        let report: serde_json::Value = serde_json::from_str(&report).with_context(|| format!("no JSON: {}", self.report.display()))?;
+        let expected = code == 0 || code == 124 || (code == AWAY && self.says_that_the_broker_was_away()?);
+        ensure!(expected, "it left with {code}, see {} and {}", self.log.display(), self.report.display());
+        let report = self.read_report()?;
         ensure!(report["exit_code"] == code, "it left with {code}, and its report says {}", report["exit_code"]);
         Ok(code)
     }

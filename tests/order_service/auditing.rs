@@ -2,7 +2,7 @@
 
 use crate::audit::{counts, handled};
 use crate::child::{Child, fresh, out_of, until};
-use crate::{order, post};
+use crate::{get, order, post};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn m8_a_dead_letter_is_not_lost() {
     let data = fresh();
     pending(data.path(), 2);
     let broker = SqliteBroker::open(data.path().join("broker.db")).unwrap();
-    let member = broker.subscribe(&Interest::new("fulfilment", "orders")).await.unwrap();
+    let member = broker.subscribe(&Interest::new("order-service", "orders")).await.unwrap();
     let first = member.pull(1, Duration::from_secs(5)).await.unwrap().remove(0);
     member.dead_letter(&first, "nobody wants it").await.unwrap();
     member.close().await.unwrap();
@@ -48,6 +48,68 @@ async fn m8_a_dead_letter_is_not_lost() {
     let (_, out, _) = out_of(&["audit", "--list", "--data", data.path().to_str().unwrap()]);
     let key = first.message().key().unwrap();
     assert!(out.lines().any(|line| line == format!(r#"{{"id":"{key}","state":"dead"}}"#)), "{out}");
+}
+
+#[test]
+fn m8_the_service_keeps_its_dead_letters_itself() {
+    let data = fresh();
+    let child = Child::serving(data.path(), &["--handler-poison", "1"]);
+    for n in 0..20 {
+        assert_eq!(post(child.address, &order(&n.to_string())).status, 202);
+    }
+    until("all are kept", || dead(data.path()).len() == 20);
+    for (id, reason, attempts) in dead(data.path()) {
+        assert_eq!((reason.contains("nobody can do this order"), attempts), (true, 1), "{id}: {reason}");
+        assert_eq!(get(child.address, &format!("/orders/{id}")).status, 404, "it was not handled");
+    }
+    let counts = counts(data.path());
+    assert_eq!((counts.accepted, counts.dead, counts.handled, counts.pending, counts.lost), (20, 20, 0, 0, 0));
+    // None of them is in the broker any more, once all are acknowledged.
+    until("the broker has none of them", || {
+        SqliteBroker::inspect(data.path().join("broker.db")).unwrap().dead_letters("order-service").unwrap().next().is_none()
+    });
+    assert_eq!(self::counts(data.path()).dead, 20);
+}
+
+#[test]
+fn m8_a_dead_letter_that_cannot_be_kept_yet_stays_in_the_broker() {
+    let data = fresh();
+    let mut child = Child::serving(data.path(), &["--handler-poison", "1", "--grace", "2s"]);
+    let intruder = rusqlite::Connection::open(data.path().join("orders.sqlite")).unwrap();
+    assert_eq!(post(child.address, &order("a")).status, 202);
+    until("it is dead", || counts(data.path()).dead == 1);
+    intruder.execute_batch("DELETE FROM dead; CREATE TRIGGER no BEFORE INSERT ON dead BEGIN SELECT RAISE(ABORT, 'no room'); END").unwrap();
+    assert_eq!(post(child.address, &order("b")).status, 202);
+    until("it is dead", || counts(data.path()).dead == 1);
+    child.signal("TERM");
+    assert_eq!(child.wait(), 0, "{}", child.errors());
+    assert_eq!((counts(data.path()).dead, dead(data.path()).len()), (1, 0), "it is still in the broker");
+    intruder.execute_batch("DROP TRIGGER no").unwrap();
+    let _again = Child::serving(data.path(), &[]);
+    until("it is kept", || dead(data.path()).len() == 1);
+    assert_eq!((dead(data.path())[0].0.as_str(), counts(data.path()).lost), ("b", 1), "and a's was thrown away by hand");
+}
+
+fn dead(data: &Path) -> Vec<(String, String, u32)> {
+    let database = rusqlite::Connection::open(data.join("orders.sqlite")).unwrap();
+    let mut select = database.prepare("SELECT id, reason, attempts FROM dead").unwrap();
+    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn several_instances_are_audited_together() {
+    let (one, other) = (fresh(), fresh());
+    pending(one.path(), 3);
+    let child = Child::serving(other.path(), &[]);
+    for n in 2..6 {
+        assert_eq!(post(child.address, &order(&n.to_string())).status, 202);
+    }
+    until("all are handled", || counts(other.path()).handled == 4);
+    let (one, other) = (one.path().to_str().unwrap(), other.path().to_str().unwrap());
+    let (code, out, errors) = out_of(&["audit", "--json", "--data", one, "--data", other]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{out}");
+    // 2 was given to both, and one of them has done it.
+    assert_eq!(out.trim_end(), r#"{"accepted":6,"handled":4,"duplicates":0,"pending":2,"dead":0,"lost":0}"#);
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn the_command_line_is_checked() {
         &["--faults", "busy=2"],
         &["--handler-fail", "1.5"],
         &["--handler-delay", "soon"],
+        &["--handler-poison", "2"],
         &["--concurrency", "0"],
         &["audit"],
         &["audit", "--data"],
@@ -82,7 +83,7 @@ fn loading_itself_it_prints_the_timeline_and_the_audit() {
     let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!((&report["trigger"]["detail"], &report["verdict"]), (&"SIGTERM".into(), &"clean".into()));
     let names: HashSet<_> = report["components"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
-    assert_eq!(names, HashSet::from(["http", "orders-consumer", "orders-producer", "trace"]));
+    assert_eq!(names, HashSet::from(["http", "orders-consumer", "orders-graveyard", "orders-producer", "trace"]));
     for resource in report["resources"].as_array().unwrap() {
         assert_eq!(resource["outcome"], "destroyed", "{resource}");
     }
