@@ -1,9 +1,9 @@
 //! Apache RocketMQ as a broker, by its remoting protocol.
 //!
-//! The way of a message: [`send`] chooses a queue of the topic's [`route`] and hands the [frame](wire) to the [`connection`]'s writer task; the
-//! broker's code becomes an error with a class in [`codes`]. The other way: a pull waits at the [`desk`], a [`poller`] pops for it, and what it
-//! caught is read ([`stored`], [`properties`], [`body`]) and handed over with a [lease](leases) that is settled by RocketMQ's own
-//! receipt, the [`handle`].
+//! The way of a message: `send` chooses a queue of the topic's `route` and hands the frame (`wire`) to the `connection`'s writer task; the
+//! broker's code becomes an error with a class in `codes`. The other way: a pull waits at the `desk`, a `poller` pops for it, and what it
+//! caught is read (`stored`, `properties`, `body`) and handed over with a lease (`leases`) that is settled by RocketMQ's own
+//! receipt, the `handle`.
 //!
 //! Invariants of the whole (each room has its own):
 //! 1. Frames are written whole, by one task for each connection: a caller may go away at any await, and its request is then written or not.
