@@ -122,13 +122,9 @@ impl Broker for NatsBroker {
     async fn send_batch(&self, messages: &[Message], _: Option<&Route>) -> Vec<Result<SendReceipt, BrokerError>> {
         let mut answers = Vec::with_capacity(messages.len());
         for chunk in messages.chunks(self.limits().batch) {
-            // All are written one behind the other, and stored in that order; then the answers are awaited.
-            let mut chunk = chunk.iter();
-            // But the first alone where a stream may have to be looked for: those behind it find what it found.
-            if let Some(first) = chunk.next() {
-                answers.push(self.send(first, None).await);
-            }
-            answers.extend(join_all(chunk.map(|message| self.send(message, None))).await);
+            // The streams first: after that all are written one behind the other, and stored in that order, before the answers are awaited.
+            self.core().prepare(chunk).await;
+            answers.extend(join_all(chunk.iter().map(|message| self.send(message, None))).await);
         }
         answers
     }

@@ -42,6 +42,17 @@ impl Core {
         Limits { message_bytes: most.saturating_sub(codec::OVERHEAD).max(most / 2), topic_bytes: TOPIC, batch: BATCH }
     }
 
+    /// Sees to it that these messages' topics have their streams. What fails here fails again when it is sent, and is told then.
+    pub(super) async fn prepare(&self, messages: &[Message]) {
+        for message in messages.iter().filter(|message| names::topic(message.topic(), TOPIC).is_ok()) {
+            let placed = self.streams.place(message.topic()).await;
+            // Nobody answers, and nobody is going to answer the next question.
+            if placed.is_err_and(|error| error.class().is_retryable()) {
+                return;
+            }
+        }
+    }
+
     /// Stores one message and waits for the stream's word. With `stream_id`, the stream knows it by that instead of its own id.
     pub(super) async fn publish(&self, message: &Message, stream_id: Option<String>) -> Result<SendReceipt, BrokerError> {
         let about = |error: BrokerError| error.about(message.topic_shared());

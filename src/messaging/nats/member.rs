@@ -13,7 +13,8 @@ use super::core::Core;
 use super::fault::{Lost, NAME, closed};
 use super::fetch::Fetch;
 use super::groups::Group;
-use super::held::{Due, Entry, Held};
+use super::held::{Due, Held};
+use super::passing::{Parcel, Settling};
 use super::tracks::Track;
 use crate::sync::{Mutex, lock};
 use async_nats::Message;
@@ -202,8 +203,7 @@ impl Member {
             said = self.tell(&reply, PROGRESS) => said.map_err(|error| self.about(error))?,
             () = self.left.cancelled() => return Err(self.about(closed())),
         }
-        let known = lock(&self.held).extend(id, told, Instant::now() + by.min(LONG));
-        self.wake.notify_one();
+        let known = self.accounts(|held| held.extend(id, told, Instant::now() + by.min(LONG)));
         if known { Ok(()) } else { Err(stale()) }
     }
 
@@ -211,8 +211,11 @@ impl Member {
     pub(super) async fn close(&self) -> Result<(), BrokerError> {
         self.left.cancel();
         let mut gone = self.gone.subscribe();
-        let gone = gone.wait_for(Option::is_some).await.map(|gone| gone.clone());
-        gone.ok().flatten().unwrap_or(Ok(())).map_err(|error| self.about(error))
+        // Leaving has its own limits, twice this; but the runtime that it was to happen in may be gone.
+        let gone = timeout(self.core.close_timeout * 3, gone.wait_for(Option::is_some)).await;
+        let late = || BrokerError::new(NAME, ErrorKind::TimedOut, "the member did not leave in time: what it holds comes again after the lease");
+        let left = gone.map_err(|_| late()).and_then(|gone| gone.map_or(Ok(()), |gone| gone.clone().unwrap_or(Ok(()))));
+        left.map_err(|error| self.about(error))
     }
 
     /// Renews what is to last longer than the server's lease, gives back what nobody settled in time, and leaves in the end.
@@ -273,70 +276,10 @@ impl Member {
         }
     }
 
-    fn give_up(&self, ids: impl Iterator<Item = u64>) {
-        let now = Instant::now();
-        let mut held = lock(&self.held);
-        ids.for_each(|id| held.give_up(id, now));
-        drop(held);
+    /// Changes what is known of what is held; the keeper looks again.
+    pub(super) fn accounts<T>(&self, change: impl FnOnce(&mut Held) -> T) -> T {
+        let changed = change(&mut lock(&self.held));
         self.wake.notify_one();
-    }
-}
-
-/// A delivery that is being settled. Dropped before it is done, it is held again.
-pub(super) struct Settling {
-    member: Arc<Member>,
-    id: u64,
-    entry: Option<Entry>,
-}
-
-impl Settling {
-    pub(super) fn sequence(&self) -> u64 {
-        self.entry.as_ref().map_or(0, |entry| entry.sequence)
-    }
-
-    pub(super) async fn tell(mut self, word: Bytes) -> Result<(), BrokerError> {
-        let reply = self.entry.as_ref().map(|entry| entry.reply.clone());
-        if let Some(reply) = reply {
-            self.member.tell(&reply, word).await?;
-        }
-        self.entry = None;
-        Ok(())
-    }
-}
-
-impl Drop for Settling {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            lock(&self.member.held).put_back(self.id, entry);
-            self.member.wake.notify_one();
-        }
-    }
-}
-
-/// Deliveries on their way from the task that pulled to the caller.
-struct Parcel {
-    member: Arc<Member>,
-    items: Vec<(u64, Delivery)>,
-}
-
-impl Parcel {
-    /// They are the caller's from here, for as long as their visibility.
-    fn open(mut self) -> Vec<Delivery> {
-        let items = std::mem::take(&mut self.items);
-        let now = Instant::now();
-        let mut held = lock(&self.member.held);
-        for (id, _) in &items {
-            held.begin(*id, self.member.interest.visibility, now);
-        }
-        drop(held);
-        items.into_iter().map(|(_, delivery)| delivery).collect()
-    }
-}
-
-impl Drop for Parcel {
-    fn drop(&mut self) {
-        if !self.items.is_empty() {
-            self.member.give_up(self.items.iter().map(|(id, _)| *id));
-        }
+        changed
     }
 }
