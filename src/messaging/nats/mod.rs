@@ -1,8 +1,8 @@
 //! NATS JetStream as a broker.
 //!
-//! The way of a message: [`core`] makes it [headers](codec) and a body, has [`streams`] find the stream that keeps its topic, and asks over the
-//! [`link`], whose [`line`] is one connection of the client library's; only the stream's own word makes a send `Ok`. A [group](groups) is a
-//! durable consumer. A [`member`] pulls by [`fetch`], in tasks of its own, and keeps [accounts](held) of what it holds; its keeper renews leases,
+//! The way of a message: `core` makes it headers (`codec`) and a body, has `streams` find the stream that keeps its topic, and asks over the
+//! `link`, whose `line` is one connection of the client library's; only the stream's own word makes a send `Ok`. A group (`groups`) is a
+//! durable consumer. A `member` pulls by `fetch`, in tasks of its own, and keeps accounts (`held`) of what it holds; its keeper renews leases,
 //! gives back what nobody settled in time, and leaves in the end.
 //!
 //! Invariants of the whole (each room has its own):
