@@ -188,6 +188,9 @@ fn addresses(url: &str) -> Result<(Vec<ServerAddr>, Arc<str>), BrokerError> {
     let servers: Result<Vec<ServerAddr>, _> = url.split(',').map(|one| one.trim().parse()).collect();
     // The text itself may have a password in it.
     let servers = servers.map_err(|error| invalid(format!("an address is `nats://host:port`, several are separated by commas: {error}")))?;
+    if servers.iter().any(|server| server.host().is_empty()) {
+        return Err(invalid("an address has no host: it is `nats://host:port`, several are separated by commas".into()));
+    }
     let shown: Vec<_> = servers.iter().map(|server| format!("{}://{}:{}", server.scheme(), server.host(), server.port())).collect();
     Ok((servers, shown.join(",").into()))
 }

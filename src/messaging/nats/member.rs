@@ -212,7 +212,7 @@ impl Member {
         self.left.cancel();
         let mut gone = self.gone.subscribe();
         // Leaving has its own limits, twice this; but the runtime that it was to happen in may be gone.
-        let gone = timeout(self.core.close_timeout * 3, gone.wait_for(Option::is_some)).await;
+        let gone = timeout(self.core.close_timeout.saturating_mul(3), gone.wait_for(Option::is_some)).await;
         let late = || BrokerError::new(NAME, ErrorKind::TimedOut, "the member did not leave in time: what it holds comes again after the lease");
         let left = gone.map_err(|_| late()).and_then(|gone| gone.map_or(Ok(()), |gone| gone.clone().unwrap_or(Ok(()))));
         left.map_err(|error| self.about(error))

@@ -12,7 +12,7 @@ pub(super) fn stem(topic: &str) -> String {
 /// Tells the server to send it on to the topic after the delay, by the clock of this machine.
 pub(super) fn set(headers: &mut HeaderMap, topic: &str, delay: Duration) {
     // Not before it is due: a part of a millisecond is a whole one.
-    let due = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(delay) + Duration::from_nanos(999_999);
+    let due = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(delay).saturating_add(Duration::from_nanos(999_999));
     headers.insert("Nats-Schedule", format!("@at {}", rfc3339(due.as_millis())).as_str());
     headers.insert("Nats-Schedule-Target", topic);
 }
