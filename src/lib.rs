@@ -111,6 +111,9 @@ mod documents {
     #[cfg(feature = "messaging")]
     #[doc = include_str!("../docs/consumer.md")]
     struct Consumer;
+    #[cfg(feature = "nats")]
+    #[doc = include_str!("../docs/nats.md")]
+    struct Nats;
     #[doc = include_str!("../docs/producer.md")]
     struct Producer;
     #[cfg(feature = "sqlite")]

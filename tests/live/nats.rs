@@ -27,12 +27,16 @@ struct Nats {
     url: String,
     /// Topics are made beforehand, by somebody else.
     declared: bool,
+    /// Streams can keep messages back.
+    delays: bool,
+    /// The server delivers a message again now and then that was acknowledged, as if it were new.
+    forgetful: bool,
 }
 
 #[async_trait]
 impl Fixture for Nats {
     async fn broker(&self) -> Arc<dyn Broker> {
-        Arc::new(NatsBroker::builder(&self.url).declare(!self.declared).connect().await.expect("the server is up"))
+        Arc::new(NatsBroker::builder(&self.url).declare(!self.declared).delays(self.delays).connect().await.expect("the server is up"))
     }
     async fn make_topic(&self, name: &str) {
         if self.declared {
@@ -42,9 +46,11 @@ impl Fixture for Nats {
         }
     }
     fn capabilities(&self) -> Capabilities {
-        // Each delivery counts, a released one too; schedules are the stream's matter.
-        let can = Capabilities::all().without(Capability::ReleaseUncounted).without(Capability::Delay);
-        if self.declared { can } else { can.without(Capability::UnknownTopics) }
+        // Each delivery counts, a released one too.
+        let can = Capabilities::all().without(Capability::ReleaseUncounted);
+        let can = if self.declared { can } else { can.without(Capability::UnknownTopics) };
+        let can = if self.forgetful { can.without(Capability::StaleCounted) } else { can };
+        if self.delays { can } else { can.without(Capability::Delay) }
     }
     fn visibility(&self) -> Duration {
         millis(800)
@@ -54,10 +60,15 @@ impl Fixture for Nats {
     }
 }
 
-async fn keeps(declared: bool) {
+#[allow(clippy::print_stdout, reason = "the report is for who reads the run")]
+async fn keeps(declared: bool, delays: bool) {
     let server = Server::up("nats");
-    println!("the server is {}", kit::version(server.url()).await);
-    let report = contract::run(&Nats { url: server.url().to_owned(), declared }).await;
+    let version = kit::version(server.url()).await;
+    println!("the server is {version}");
+    // Schedules came with 2.12; what an older server cannot, it has to refuse.
+    let delays = delays && !["2.9.", "2.10.", "2.11."].iter().any(|old| version.starts_with(old));
+    let forgetful = version.starts_with("2.9.");
+    let report = contract::run(&Nats { url: server.url().to_owned(), declared, delays, forgetful }).await;
     println!("{report}");
     report.assert_ok();
     kit::no_connection_is_left(server.url()).await;
@@ -65,12 +76,17 @@ async fn keeps(declared: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_clause_is_kept() {
-    keeps(false).await;
+    keeps(false, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_clause_is_kept_where_topics_are_made_by_others() {
-    keeps(true).await;
+    keeps(true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_clause_is_kept_with_delays() {
+    keeps(false, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,8 +14,12 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+/// No longer visibility is meant, and longer ones do not fit the server's clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A client of NATS JetStream.
 ///
@@ -98,7 +102,7 @@ impl NatsBroker {
 async fn end(core: &Core) -> Result<(), BrokerError> {
     core.members.close();
     // They have their own limits, twice the close's: for their tasks, and for what they give back.
-    let gone = timeout(core.close_timeout * 2, core.members.wait()).await;
+    let gone = timeout(core.close_timeout.saturating_mul(2), core.members.wait()).await;
     let ended = core.link.close(core.close_timeout).await;
     core.take_trouble()?;
     ended?;
@@ -122,13 +126,9 @@ impl Broker for NatsBroker {
     async fn send_batch(&self, messages: &[Message], _: Option<&Route>) -> Vec<Result<SendReceipt, BrokerError>> {
         let mut answers = Vec::with_capacity(messages.len());
         for chunk in messages.chunks(self.limits().batch) {
-            // All are written one behind the other, and stored in that order; then the answers are awaited.
-            let mut chunk = chunk.iter();
-            // But the first alone where a stream may have to be looked for: those behind it find what it found.
-            if let Some(first) = chunk.next() {
-                answers.push(self.send(first, None).await);
-            }
-            answers.extend(join_all(chunk.map(|message| self.send(message, None))).await);
+            // The streams first: after that all are written one behind the other, and stored in that order, before the answers are awaited.
+            self.core().prepare(chunk).await;
+            answers.extend(join_all(chunk.iter().map(|message| self.send(message, None))).await);
         }
         answers
     }
@@ -144,12 +144,13 @@ impl Broker for NatsBroker {
             return Err(about(BrokerError::new(NAME, ErrorKind::Invalid, text)));
         }
         until_closed(&core.shutting).map_err(about)?;
+        let interest = Interest { visibility: interest.visibility.min(LONGEST), ..interest.clone() };
         let joined = tokio::select! {
             biased;
             () = core.shutting.cancelled() => Err(closed()),
-            joined = groups::join(&core.link, &core.streams, core.consumer_shape.as_ref(), interest) => joined,
+            joined = groups::join(&core.link, &core.streams, core.consumer_shape.as_ref(), &interest) => joined,
         };
-        let member = Member::new(core.clone(), interest.clone(), joined.map_err(about)?);
+        let member = Member::new(core.clone(), interest, joined.map_err(about)?);
         Ok(Arc::new(NatsSubscription::new(member, self.0.clone())))
     }
 

@@ -46,6 +46,7 @@ pub struct NatsBuilder {
     reconnect: Backoff,
     api: Arc<str>,
     declare: bool,
+    delays: bool,
     stream: Option<streams::Shape>,
     consumer: Option<groups::Shape>,
 }
@@ -62,6 +63,7 @@ impl NatsBuilder {
             reconnect: Backoff::new(Duration::from_millis(50), Duration::from_secs(2)),
             api: "$JS.API".into(),
             declare: true,
+            delays: false,
             stream: None,
             consumer: None,
         }
@@ -118,6 +120,14 @@ impl NatsBuilder {
         self
     }
 
+    /// Are new streams made so that messages may be sent with a delay? For servers from 2.12 on; streams that exist are left as they are. Such a
+    /// stream cannot refuse what is too much: give it a limit, and it forgets its oldest messages instead (`discard: old`). Default: no, and a
+    /// message with a delay is [`ErrorKind::Unsupported`].
+    pub fn delays(mut self, delays: bool) -> NatsBuilder {
+        self.delays = delays;
+        self
+    }
+
     /// Changes what a new stream is made with: replicas, limits, storage, the window in which duplicates are found. What exists is left as it is.
     /// Default: one replica, in files, without limits, `discard: new`, duplicates found for 2 min.
     pub fn stream(mut self, shape: impl Fn(&mut stream::Config) + Send + Sync + 'static) -> NatsBuilder {
@@ -160,7 +170,7 @@ impl NatsBuilder {
             return Err(error);
         }
         let core = Arc::new(Core {
-            streams: Streams::new(link.clone(), self.declare, self.stream),
+            streams: Streams::new(link.clone(), self.declare, self.delays, self.stream),
             link,
             consumer_shape: self.consumer,
             shutting: CancellationToken::new(),
@@ -178,6 +188,9 @@ fn addresses(url: &str) -> Result<(Vec<ServerAddr>, Arc<str>), BrokerError> {
     let servers: Result<Vec<ServerAddr>, _> = url.split(',').map(|one| one.trim().parse()).collect();
     // The text itself may have a password in it.
     let servers = servers.map_err(|error| invalid(format!("an address is `nats://host:port`, several are separated by commas: {error}")))?;
+    if servers.iter().any(|server| server.host().is_empty()) {
+        return Err(invalid("an address has no host: it is `nats://host:port`, several are separated by commas".into()));
+    }
     let shown: Vec<_> = servers.iter().map(|server| format!("{}://{}:{}", server.scheme(), server.host(), server.port())).collect();
     Ok((servers, shown.join(",").into()))
 }

@@ -3,6 +3,7 @@
 //! | of a message | header |
 //! |---|---|
 //! | id | `Nats-Msg-Id`, perhaps followed by `:` and what makes it unique in its stream |
+//! | id, of a message with a delay | `winddown.id` too, since the server takes the other one away |
 //! | tag, key, ordered | `winddown.tag`, `winddown.key`, `winddown.ordered: 1` |
 //! | a property | its own name |
 //!
@@ -15,6 +16,7 @@ use std::fmt::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 
+const ID: &str = "winddown.id";
 const TAG: &str = "winddown.tag";
 const KEY: &str = "winddown.key";
 const ORDERED: &str = "winddown.ordered";
@@ -34,6 +36,9 @@ pub(super) fn encode(message: &Message, stream_id: &str) -> HeaderMap {
 
     let mut headers = HeaderMap::new();
     set(&mut headers, NATS_MESSAGE_ID.as_ref(), stream_id);
+    if message.delay().is_some() {
+        set(&mut headers, ID, &message.id().to_string());
+    }
     if message.is_ordered() {
         set(&mut headers, ORDERED, "1");
     }
@@ -66,7 +71,8 @@ pub(super) fn wire_size(headers: &HeaderMap, body: usize) -> usize {
 /// The message of these headers. `place` names it at the server, for want of an id.
 pub(super) fn decode(topic: Arc<str>, headers: Option<&HeaderMap>, body: bytes::Bytes, place: impl FnOnce() -> String) -> Message {
     let mut message = Message::new(topic, body);
-    let given = headers.and_then(|headers| headers.get_last(NATS_MESSAGE_ID)).and_then(|value| id_of(value.as_str()));
+    let given =
+        headers.and_then(|headers| headers.get_last(NATS_MESSAGE_ID).or_else(|| headers.get_last(ID))).and_then(|value| id_of(value.as_str()));
     message = message.with_id(given.unwrap_or_else(|| MessageId::of(place().as_bytes())));
     let Some(headers) = headers else { return message };
     let escaped = headers.get_last(ESCAPED).is_some();
@@ -79,7 +85,7 @@ pub(super) fn decode(topic: Arc<str>, headers: Option<&HeaderMap>, body: bytes::
             TAG => message = message.with_tag(value),
             KEY if ordered => message = message.with_ordered_key(value),
             KEY => message = message.with_key(value),
-            ORDERED | ESCAPED => {}
+            ID | ORDERED | ESCAPED => {}
             // The server's words about the message, not the sender's.
             name if is_reserved(name) => {}
             name if escaped => drop(properties.insert(unescape_name(name), value)),
@@ -99,7 +105,7 @@ fn is_plain(value: &str) -> bool {
 }
 
 fn is_name(name: &str) -> bool {
-    let own = [TAG, KEY, ORDERED, ESCAPED].iter().any(|own| name.eq_ignore_ascii_case(own));
+    let own = [ID, TAG, KEY, ORDERED, ESCAPED].iter().any(|own| name.eq_ignore_ascii_case(own));
     !name.is_empty() && !own && !is_reserved(name) && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
 }
 

@@ -6,8 +6,10 @@ use super::fault::{Lost, NAME, closed};
 use super::groups;
 use super::link::{Link, read};
 use super::names;
-use super::streams::{Streams, unknown};
+use super::schedule;
+use super::streams::{Place, Streams, unknown};
 use crate::sync::{Mutex, lock};
+use async_nats::HeaderMap;
 use async_nats::jetstream::publish::PublishAck;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,15 +42,22 @@ impl Core {
         Limits { message_bytes: most.saturating_sub(codec::OVERHEAD).max(most / 2), topic_bytes: TOPIC, batch: BATCH }
     }
 
+    /// Sees to it that these messages' topics have their streams. What fails here fails again when it is sent, and is told then.
+    pub(super) async fn prepare(&self, messages: &[Message]) {
+        for message in messages.iter().filter(|message| names::topic(message.topic(), TOPIC).is_ok()) {
+            let placed = self.streams.place(message.topic()).await;
+            // Nobody answers, and nobody is going to answer the next question.
+            if placed.is_err_and(|error| error.class().is_retryable()) {
+                return;
+            }
+        }
+    }
+
     /// Stores one message and waits for the stream's word. With `stream_id`, the stream knows it by that instead of its own id.
     pub(super) async fn publish(&self, message: &Message, stream_id: Option<String>) -> Result<SendReceipt, BrokerError> {
         let about = |error: BrokerError| error.about(message.topic_shared());
         self.limits().check(NAME, message)?;
         names::topic(message.topic(), TOPIC).map_err(about)?;
-        if message.delay().is_some() {
-            let text = "it delivers at once: keep the message until it is due, or give it back with a delay when it comes";
-            return Err(about(BrokerError::new(NAME, ErrorKind::Unsupported, text)));
-        }
         let sending = self.store(message, stream_id);
         let sent = tokio::select! {
             biased;
@@ -65,19 +74,31 @@ impl Core {
             // Nothing of the message was sent: whatever goes wrong here is safe.
             let place = self.streams.place(topic).await.map_err(before_sending)?;
             let id = stream_id.clone().unwrap_or_else(|| if place.alone { message.id().to_string() } else { format!("{}:{topic}", message.id()) });
-            let headers = codec::encode(message, &id);
+            let (subject, headers) = self.dressed(message, &place, &id)?;
             let (size, most) = (codec::wire_size(&headers, message.body().len()), self.link.max_payload());
             if size > most {
                 let text = format!("{size} bytes with its headers, the server takes {most}: send a reference to where the rest is stored");
                 return Err(BrokerError::new(NAME, ErrorKind::TooLarge, text));
             }
-            match self.link.request(topic, Some(headers), message.body().clone()).await {
+            match self.link.request(&subject, Some(headers), message.body().clone()).await {
                 Ok(answer) => return receipt(&answer.payload),
                 Err(Lost::NoResponders) => self.missing(topic, last).await?,
                 Err(lost) => return Err(lost.into_error()),
             }
         }
         Err(Lost::NoResponders.into_error())
+    }
+
+    /// What it is sent to, and with which headers.
+    fn dressed(&self, message: &Message, place: &Place, id: &str) -> Result<(String, HeaderMap), BrokerError> {
+        let (topic, mut headers) = (message.topic(), codec::encode(message, id));
+        let Some(delay) = message.delay() else { return Ok((topic.to_owned(), headers)) };
+        if !place.delays {
+            let text = "its stream delivers at once: let the adapter make streams with `delays(true)`, which takes a server from 2.12 on";
+            return Err(BrokerError::new(NAME, ErrorKind::Unsupported, text));
+        }
+        schedule::set(&mut headers, topic, delay);
+        Ok((format!("{}.{}", schedule::stem(topic), message.id()), headers))
     }
 
     /// Nobody took it. Is the stream gone, or only its leader?

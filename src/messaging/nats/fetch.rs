@@ -7,8 +7,8 @@
 //! can be on its way at most. The subscription is limited to one more message, and the fetch sends that one itself: if it comes, nothing else
 //! was on its way; if something else comes, that was it.
 
-use super::super::{BrokerError, ErrorKind};
-use super::fault::{Lost, NAME, pull_ended};
+use super::super::BrokerError;
+use super::fault::{Lost, Refusal, pull_ended};
 use super::line::Line;
 use super::link::Link;
 use async_nats::{Message, StatusCode, Subscriber};
@@ -17,7 +17,8 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A request waits for so long at most, and is then made again: a server that lost it is found out.
@@ -26,6 +27,8 @@ const SLICE: Duration = Duration::from_secs(30);
 const FENCE: Duration = Duration::from_millis(500);
 /// What is there comes within this. Without a limit the server would keep the request of a group that has as many unsettled as it may have.
 const BRIEF: Duration = Duration::from_millis(10);
+/// For so long more the server may keep silent when a request is over; then it is asked whether it is there. Old ones forget to say so.
+const SILENCE: Duration = Duration::from_millis(300);
 /// Less than this is not worth a request.
 const LEAST: Duration = Duration::from_millis(2);
 /// So many are asked for at once.
@@ -34,13 +37,16 @@ const MOST: usize = 10_000;
 /// What a pull asks, of whom.
 pub(super) struct Fetch<'a> {
     pub(super) link: &'a Link,
-    /// Where the consumer takes requests.
-    pub(super) subject: String,
+    /// The stream and the consumer, as they stand in subjects.
+    pub(super) consumer: &'a str,
     pub(super) max: usize,
     pub(super) until: Instant,
     /// Nobody wants it any more.
     pub(super) off: &'a CancellationToken,
 }
+
+/// The status of a request that nobody took.
+const NOBODY: u16 = 503;
 
 /// How reading ended.
 enum End {
@@ -58,7 +64,9 @@ impl Fetch<'_> {
         let inbox = line.client.new_inbox();
         let denials = line.denials();
         let subscriber = line.client.subscribe(inbox.clone()).await.map_err(|_| Lost::Broken.into_error())?;
-        let mut reading = Reading { link: self.link, line, inbox, subscriber, denials, subject: &self.subject, taken: Vec::new(), heard: 0 };
+        let subject = self.link.api(&format!("CONSUMER.MSG.NEXT.{}", self.consumer));
+        let (link, consumer) = (self.link, self.consumer);
+        let mut reading = Reading { link, line, inbox, subscriber, denials, consumer, subject, taken: Vec::new(), heard: 0 };
         match reading.now(self.max.min(MOST)).await {
             Ok(()) if reading.taken.is_empty() => {}
             Err(error) if reading.taken.is_empty() => return Err(error),
@@ -87,7 +95,8 @@ struct Reading<'a> {
     inbox: String,
     subscriber: Subscriber,
     denials: broadcast::Receiver<Arc<str>>,
-    subject: &'a str,
+    consumer: &'a str,
+    subject: String,
     taken: Vec<Message>,
     /// Messages of the inbox, words of the server among them.
     heard: u64,
@@ -97,38 +106,48 @@ impl Reading<'_> {
     /// What is there at this moment. Not called off: it is over at once.
     async fn now(&mut self, max: usize) -> Result<(), BrokerError> {
         self.ask(json!({ "batch": max, "no_wait": true, "expires": nanos(BRIEF) })).await?;
-        let within = self.link.request_timeout();
-        match timeout(within, self.read(max)).await {
+        let ended = timeout(BRIEF + SILENCE, self.read(max)).await;
+        self.over(ended).await
+    }
+
+    async fn over(&self, ended: Result<Result<End, Lost>, Elapsed>) -> Result<(), BrokerError> {
+        match ended {
+            Ok(Ok(End::Said(NOBODY, _))) => match self.is_there().await? {
+                // It is there, and nobody speaks for it.
+                Ok(_) => Err(Lost::NoResponders.into_error()),
+                Err(refusal) => Err(refusal.into_error()),
+            },
             Ok(Ok(End::Said(status, text))) => pull_ended(status, &text).map_or(Ok(()), Err),
             Ok(Ok(End::Whole)) => Ok(()),
             Ok(Err(lost)) => Err(lost.into_error()),
-            Err(_) => Err(Lost::Late(within.as_millis()).into_error()),
+            Err(_) => match self.is_there().await? {
+                Ok(_) => Ok(()),
+                Err(refusal) => Err(refusal.into_error()),
+            },
         }
+    }
+
+    async fn is_there(&self) -> Result<Result<serde_json::Value, Refusal>, BrokerError> {
+        self.link.ask(&format!("CONSUMER.INFO.{}", self.consumer), &json!({})).await
     }
 
     /// The next one that comes until then.
     async fn wait(&mut self, until: Instant, off: &CancellationToken) -> Result<(), BrokerError> {
         let span = until.saturating_duration_since(Instant::now()).min(SLICE);
         self.ask(json!({ "batch": 1, "expires": nanos(span) })).await?;
-        let grace = self.link.request_timeout();
         let ended = tokio::select! {
             biased;
-            ended = timeout_at(Instant::now() + span + grace, self.read(1)) => ended,
+            ended = timeout(span + SILENCE, self.read(1)) => ended,
             () = off.cancelled() => {
                 self.call_off().await;
                 return Ok(());
             }
         };
-        match ended {
-            Ok(Ok(End::Said(status, text))) => pull_ended(status, &text).map_or(Ok(()), Err),
-            Ok(Ok(End::Whole)) => Ok(()),
-            Ok(Err(lost)) => Err(lost.into_error()),
-            Err(_) => Err(BrokerError::new(NAME, ErrorKind::TimedOut, "the server did not end the pull when it was over")),
-        }
+        self.over(ended).await
     }
 
     async fn ask(&mut self, request: serde_json::Value) -> Result<(), BrokerError> {
-        let sent = self.line.client.publish_with_reply(self.subject.to_owned(), self.inbox.clone(), request.to_string().into()).await;
+        let sent = self.line.client.publish_with_reply(self.subject.clone(), self.inbox.clone(), request.to_string().into()).await;
         sent.map_err(|_| Lost::Broken.into_error())
     }
 
@@ -139,7 +158,7 @@ impl Reading<'_> {
             let message = tokio::select! {
                 biased;
                 message = self.subscriber.next() => message.ok_or(Lost::Broken)?,
-                text = Line::denied(&mut self.denials, self.subject) => return Err(Lost::Denied(text)),
+                text = Line::denied(&mut self.denials, &self.subject) => return Err(Lost::Denied(text)),
                 () = self.line.broken() => return Err(Lost::Broken),
             };
             self.heard += 1;

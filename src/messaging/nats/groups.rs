@@ -133,7 +133,8 @@ async fn fitting(link: &Link, place: &Place, name: &str, interest: &Interest, fo
         return other("does not want each message acknowledged");
     }
     let another = !config.filter_subject.is_empty() && config.filter_subject != *interest.topic;
-    if another || !config.filter_subjects.is_empty() || (config.filter_subject.is_empty() && !place.alone) {
+    let unfiltered = config.filter_subject.is_empty() && (!place.alone || place.delays);
+    if another || unfiltered || !config.filter_subjects.is_empty() {
         return other("is for other subjects too");
     }
     if !config.backoff.is_empty() {
@@ -165,7 +166,10 @@ pub(super) async fn backlog(link: &Link, streams: &Streams, group: &str, topic: 
     };
     match info(link, &place.stream, &names::consumer(group, topic, &place.stream)?).await? {
         // What is delivered and not settled may be held, or wait out a delay: the server counts them as one.
-        Ok(info) => Ok(Backlog { waiting: info.num_pending + info.num_ack_pending, held: None }),
+        Ok(info) => {
+            let delayed = streams.delayed(topic, &place).await?;
+            Ok(Backlog { waiting: info.num_pending + info.num_ack_pending + delayed, held: None })
+        }
         Err(refusal) if refusal.err_code == CONSUMER_NOT_FOUND => streams.count(topic).await.map(|waiting| Backlog { waiting, held: None }),
         Err(refusal) => Err(refusal.into_error().about(topic)),
     }

@@ -70,8 +70,10 @@ pub(super) async fn dial(
     let (flow, watched) = watch::channel(Flow::default());
     let (denials, _) = broadcast::channel(DENIALS);
     let ear = Ear { flow, denials: denials.clone(), listener };
+    // One that does not answer leaves time for the others.
+    let each = (within / u32::try_from(servers.len()).unwrap_or(u32::MAX).max(1)).max(within.min(Duration::from_secs(1)));
     let options = options
-        .connection_timeout(within)
+        .connection_timeout(each)
         // Each server once, and some more: whoever has a cluster is elsewhere at once. Then it is given up, and the link dials anew: the library
         // alone would try for ever and hear of no close meanwhile.
         .max_reconnects(servers.len() + 3)

@@ -79,10 +79,6 @@ impl Link {
         self.max_payload.load(Ordering::Relaxed)
     }
 
-    pub(super) fn request_timeout(&self) -> Duration {
-        self.way.request_timeout
-    }
-
     /// Asks and waits for the answer.
     pub(super) async fn request(&self, subject: &str, headers: Option<HeaderMap>, payload: Bytes) -> Result<async_nats::Message, Lost> {
         let line = self.line()?;

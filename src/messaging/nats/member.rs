@@ -10,10 +10,11 @@
 use super::super::{BrokerError, Delivery, ErrorKind, Interest, Receipt, Settled};
 use super::codec;
 use super::core::Core;
-use super::fault::{CONSUMER_NOT_FOUND, Lost, NAME, STREAM_NOT_FOUND, closed};
+use super::fault::{Lost, NAME, closed};
 use super::fetch::Fetch;
 use super::groups::Group;
-use super::held::{Due, Entry, Held};
+use super::held::{Due, Held};
+use super::passing::{Parcel, Settling};
 use super::tracks::Track;
 use crate::sync::{Mutex, lock};
 use async_nats::Message;
@@ -107,34 +108,18 @@ impl Member {
 
     async fn fetch(self: Arc<Self>, max: usize, until: Instant, off: &CancellationToken) -> Result<Parcel, BrokerError> {
         let link = &self.core.link;
-        let subject = link.api(&format!("CONSUMER.MSG.NEXT.{}.{}", self.group.stream, self.group.consumer));
+        let consumer = format!("{}.{}", self.group.stream, self.group.consumer);
         loop {
             if off.is_cancelled() {
                 return Err(closed());
             }
-            let came = match (Fetch { link, subject: subject.clone(), max, until, off }).run().await {
-                Ok(came) => came,
-                Err(error) => return Err(self.explained(error).await),
-            };
+            let came = Fetch { link, consumer: &consumer, max, until, off }.run().await?;
             let nothing = came.is_empty();
             let parcel = self.clone().unpack(came).await;
             // What the filter passed over is no answer.
             if nothing || !parcel.items.is_empty() {
                 return Ok(parcel);
             }
-        }
-    }
-
-    /// Nobody answered: because there is no such consumer any more?
-    async fn explained(&self, error: BrokerError) -> BrokerError {
-        // Older servers say nothing at all.
-        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut) {
-            return error;
-        }
-        let name = format!("CONSUMER.INFO.{}.{}", self.group.stream, self.group.consumer);
-        match self.core.link.ask::<serde_json::Value>(&name, &serde_json::json!({})).await {
-            Ok(Err(refusal)) if matches!(refusal.err_code, CONSUMER_NOT_FOUND | STREAM_NOT_FOUND) => refusal.into_error(),
-            _ => error,
         }
     }
 
@@ -218,8 +203,7 @@ impl Member {
             said = self.tell(&reply, PROGRESS) => said.map_err(|error| self.about(error))?,
             () = self.left.cancelled() => return Err(self.about(closed())),
         }
-        let known = lock(&self.held).extend(id, told, Instant::now() + by.min(LONG));
-        self.wake.notify_one();
+        let known = self.accounts(|held| held.extend(id, told, Instant::now() + by.min(LONG)));
         if known { Ok(()) } else { Err(stale()) }
     }
 
@@ -227,8 +211,11 @@ impl Member {
     pub(super) async fn close(&self) -> Result<(), BrokerError> {
         self.left.cancel();
         let mut gone = self.gone.subscribe();
-        let gone = gone.wait_for(Option::is_some).await.map(|gone| gone.clone());
-        gone.ok().flatten().unwrap_or(Ok(())).map_err(|error| self.about(error))
+        // Leaving has its own limits, twice this; but the runtime that it was to happen in may be gone.
+        let gone = timeout(self.core.close_timeout.saturating_mul(3), gone.wait_for(Option::is_some)).await;
+        let late = || BrokerError::new(NAME, ErrorKind::TimedOut, "the member did not leave in time: what it holds comes again after the lease");
+        let left = gone.map_err(|_| late()).and_then(|gone| gone.map_or(Ok(()), |gone| gone.clone().unwrap_or(Ok(()))));
+        left.map_err(|error| self.about(error))
     }
 
     /// Renews what is to last longer than the server's lease, gives back what nobody settled in time, and leaves in the end.
@@ -289,70 +276,10 @@ impl Member {
         }
     }
 
-    fn give_up(&self, ids: impl Iterator<Item = u64>) {
-        let now = Instant::now();
-        let mut held = lock(&self.held);
-        ids.for_each(|id| held.give_up(id, now));
-        drop(held);
+    /// Changes what is known of what is held; the keeper looks again.
+    pub(super) fn accounts<T>(&self, change: impl FnOnce(&mut Held) -> T) -> T {
+        let changed = change(&mut lock(&self.held));
         self.wake.notify_one();
-    }
-}
-
-/// A delivery that is being settled. Dropped before it is done, it is held again.
-pub(super) struct Settling {
-    member: Arc<Member>,
-    id: u64,
-    entry: Option<Entry>,
-}
-
-impl Settling {
-    pub(super) fn sequence(&self) -> u64 {
-        self.entry.as_ref().map_or(0, |entry| entry.sequence)
-    }
-
-    pub(super) async fn tell(mut self, word: Bytes) -> Result<(), BrokerError> {
-        let reply = self.entry.as_ref().map(|entry| entry.reply.clone());
-        if let Some(reply) = reply {
-            self.member.tell(&reply, word).await?;
-        }
-        self.entry = None;
-        Ok(())
-    }
-}
-
-impl Drop for Settling {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            lock(&self.member.held).put_back(self.id, entry);
-            self.member.wake.notify_one();
-        }
-    }
-}
-
-/// Deliveries on their way from the task that pulled to the caller.
-struct Parcel {
-    member: Arc<Member>,
-    items: Vec<(u64, Delivery)>,
-}
-
-impl Parcel {
-    /// They are the caller's from here, for as long as their visibility.
-    fn open(mut self) -> Vec<Delivery> {
-        let items = std::mem::take(&mut self.items);
-        let now = Instant::now();
-        let mut held = lock(&self.member.held);
-        for (id, _) in &items {
-            held.begin(*id, self.member.interest.visibility, now);
-        }
-        drop(held);
-        items.into_iter().map(|(_, delivery)| delivery).collect()
-    }
-}
-
-impl Drop for Parcel {
-    fn drop(&mut self) {
-        if !self.items.is_empty() {
-            self.member.give_up(self.items.iter().map(|(id, _)| *id));
-        }
+        changed
     }
 }

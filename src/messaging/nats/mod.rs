@@ -26,6 +26,8 @@ mod line;
 mod link;
 mod member;
 mod names;
+mod passing;
+mod schedule;
 mod streams;
 mod subscription;
 mod tracks;

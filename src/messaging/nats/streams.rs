@@ -4,6 +4,7 @@ use super::super::{BrokerError, ErrorKind};
 use super::fault::{NAME, STREAM_EXISTS, STREAM_NOT_FOUND};
 use super::link::Link;
 use super::names;
+use super::schedule;
 use crate::sync::{Mutex, lock};
 use async_nats::jetstream::stream;
 use serde::Deserialize;
@@ -20,12 +21,16 @@ pub(super) struct Place {
     pub(super) stream: Arc<str>,
     /// It keeps this topic and no other, so a message's id is unique in it by itself.
     pub(super) alone: bool,
+    /// It can keep messages back until they are due.
+    pub(super) delays: bool,
 }
 
 pub(super) struct Streams {
     link: Arc<Link>,
     /// Are missing ones made?
     declare: bool,
+    /// Are they made so that messages may be sent with a delay?
+    delays: bool,
     shape: Option<Shape>,
     known: Mutex<HashMap<Arc<str>, Place>>,
 }
@@ -47,17 +52,27 @@ struct Info {
 struct Subjects {
     #[serde(default)]
     subjects: Vec<String>,
+    #[serde(default)]
+    allow_msg_schedules: bool,
+}
+
+impl Subjects {
+    fn place(&self, topic: &str, stream: String) -> Place {
+        let waiting = format!("{}.*", schedule::stem(topic));
+        let alone = self.subjects.iter().all(|subject| subject == topic || *subject == waiting);
+        Place { stream: stream.into(), alone, delays: self.allow_msg_schedules && self.subjects.contains(&waiting) }
+    }
 }
 
 #[derive(Default, Deserialize)]
 struct Counts {
     #[serde(default)]
-    subjects: HashMap<String, u64>,
+    subjects: Option<HashMap<String, u64>>,
 }
 
 impl Streams {
-    pub(super) fn new(link: Arc<Link>, declare: bool, shape: Option<Shape>) -> Streams {
-        Streams { link, declare, shape, known: Mutex::default() }
+    pub(super) fn new(link: Arc<Link>, declare: bool, delays: bool, shape: Option<Shape>) -> Streams {
+        Streams { link, declare, delays, shape, known: Mutex::default() }
     }
 
     /// Are missing streams made?
@@ -98,8 +113,7 @@ impl Streams {
             Err(refusal) if refusal.err_code == STREAM_NOT_FOUND => return Ok(None),
             Err(refusal) => return Err(refusal.into_error().about(topic)),
         };
-        let alone = info.config.subjects.iter().all(|subject| subject == topic);
-        Ok(Some(Place { stream: stream.into(), alone }))
+        Ok(Some(info.config.place(topic, stream)))
     }
 
     async fn make(&self, topic: &str) -> Result<Place, BrokerError> {
@@ -118,9 +132,19 @@ impl Streams {
         if let Some(shape) = &self.shape {
             shape(&mut config);
         }
-        let made: Result<serde_json::Value, _> = self.link.ask(&format!("STREAM.CREATE.{}", config.name), &config).await?;
-        match made {
-            Ok(_) => Ok(Place { alone: config.subjects == [topic], stream: config.name.into() }),
+        let stream = config.name.clone();
+        let mut question = serde_json::json!(config);
+        if self.delays {
+            question["allow_msg_schedules"] = true.into();
+            // The server has no schedules in streams that refuse what is too much.
+            question["discard"] = "old".into();
+            if let Some(subjects) = question["subjects"].as_array_mut() {
+                subjects.push(format!("{}.*", schedule::stem(topic)).into());
+            }
+        }
+        match self.link.ask::<Info>(&format!("STREAM.CREATE.{stream}"), &question).await? {
+            // By the server's word: an older one passes over what it does not know.
+            Ok(info) => Ok(info.config.place(topic, stream)),
             // Somebody was faster, or has one of this name for something else.
             Err(refusal) if refusal.err_code == STREAM_EXISTS => match self.find(topic).await? {
                 Some(place) => Ok(place),
@@ -139,9 +163,18 @@ impl Streams {
         let Some(place) = self.find(topic).await? else {
             return if self.declare { Ok(0) } else { Err(unknown(topic)) };
         };
-        let question = serde_json::json!({ "subjects_filter": topic });
-        match self.link.ask::<Info>(&format!("STREAM.INFO.{}", place.stream), &question).await? {
-            Ok(info) => Ok(info.state.subjects.get(topic).copied().unwrap_or(0)),
+        Ok(self.under(topic, &place.stream, topic).await? + self.delayed(topic, &place).await?)
+    }
+
+    /// How many of them are not due yet.
+    pub(super) async fn delayed(&self, topic: &str, place: &Place) -> Result<u64, BrokerError> {
+        if place.delays { self.under(topic, &place.stream, &format!("{}.*", schedule::stem(topic))).await } else { Ok(0) }
+    }
+
+    async fn under(&self, topic: &str, stream: &str, subject: &str) -> Result<u64, BrokerError> {
+        let question = serde_json::json!({ "subjects_filter": subject });
+        match self.link.ask::<Info>(&format!("STREAM.INFO.{stream}"), &question).await? {
+            Ok(info) => Ok(info.state.subjects.unwrap_or_default().values().sum()),
             Err(refusal) => Err(refusal.into_error().about(topic)),
         }
     }

@@ -138,3 +138,29 @@ async fn a_group_is_a_durable_that_others_can_use() {
     assert_eq!(broker.backlog(&interest.group, &topic).await.unwrap().total(), 0);
     broker.close().await.unwrap();
 }
+
+/// Kept back by the server: it counts as waiting, is sent on when nobody of the sender's is there any more, and keeps its id and its words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delayed_message_waits_at_the_server() {
+    let server = Server::up("nats");
+    let topic = kit::name("later");
+    let message = Message::new(&*topic, "later").with_tag("t").with_property("name", " %\n").with_delay(millis(700));
+    let sender = NatsBroker::builder(server.url()).delays(true).connect().await.unwrap();
+    let sent = sender.send(&message, None).await;
+    if kit::version(server.url()).await.starts_with("2.9.") {
+        // What it does not know it passes over: then nothing would ever come, so nothing may be taken.
+        assert_eq!(sent.unwrap_err().kind(), ErrorKind::Unsupported);
+        return;
+    }
+    sent.unwrap();
+    assert_eq!(sender.backlog("g", &topic).await.unwrap().waiting, 1);
+    sender.close().await.unwrap();
+    let (broker, interest) = (connect(&server).await, kit::interest("g", &topic));
+    let group = broker.subscribe(&interest).await.unwrap();
+    assert_eq!(broker.backlog(&interest.group, &topic).await.unwrap().waiting, 1);
+    let came = one(&group).await;
+    assert_eq!(came.message(), &message.clone().with_delay(millis(0)));
+    group.ack(&receipts(&[came])).await.unwrap();
+    assert_eq!(broker.backlog(&interest.group, &topic).await.unwrap().waiting, 0);
+    broker.close().await.unwrap();
+}
