@@ -114,6 +114,9 @@ mod documents {
     #[cfg(feature = "nats")]
     #[doc = include_str!("../docs/nats.md")]
     struct Nats;
+    #[cfg(feature = "kafka")]
+    #[doc = include_str!("../docs/kafka.md")]
+    struct Kafka;
     #[doc = include_str!("../docs/producer.md")]
     struct Producer;
     #[cfg(feature = "sqlite")]

@@ -1,9 +1,10 @@
-# One Apache Kafka node without ZooKeeper: broker and controller in one process.
+# One Apache Kafka node without ZooKeeper: broker and controller in one process. Two ports above its own, it wants a password: orders, right.
 KAFKA_VERSION=${KAFKA_VERSION:-4.3.1}
 KAFKA_PORT=$(port 9092)
 KAFKA_CONTROLLER=$(port 9093)
+KAFKA_SASL=$(port 9094)
 PROCESSES="kafka"
-PORTS="$KAFKA_PORT $KAFKA_CONTROLLER"
+PORTS="$KAFKA_PORT $KAFKA_CONTROLLER $KAFKA_SASL"
 URL="127.0.0.1:$KAFKA_PORT"
 LIB="$LIVE_HOME/kafka-$KAFKA_VERSION"
 
@@ -17,8 +18,11 @@ configure() {
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$KAFKA_CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$KAFKA_CONTROLLER
-advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT
+listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$KAFKA_CONTROLLER,SASL://127.0.0.1:$KAFKA_SASL
+advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,SASL://127.0.0.1:$KAFKA_SASL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_orders="right";
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$WORK/data

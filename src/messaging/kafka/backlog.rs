@@ -4,7 +4,7 @@ use super::super::{Backlog, BrokerError, ErrorKind};
 use super::broker::{KafkaBroker, Shared};
 use super::context::Quiet;
 use super::fault::{self, NAME, closed};
-use super::producing::{partitions, safe};
+use super::producing::{Producer, partitions, safe, watermarks};
 use super::{names, offsets};
 use crate::sync::lock;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -30,10 +30,10 @@ impl Shared {
         let asked = tokio::task::spawn_blocking(move || {
             let all = partitions(&producer, &name, timeout)?;
             match client {
-                Some(client) => count(&*client, &name, &all, timeout),
+                Some(client) => count(&*client, &producer, &name, &all, timeout),
                 None => {
                     let client: BaseConsumer<Quiet> = config.create_with_context(quiet).map_err(|error| fault::of(&error))?;
-                    count(&client, &name, &all, timeout)
+                    count(&client, &producer, &name, &all, timeout)
                 }
             }
         });
@@ -42,7 +42,13 @@ impl Shared {
 }
 
 /// What is in the log and not settled, by what the group has committed; on a thread that may wait.
-fn count<C: ConsumerContext>(client: &impl Consumer<C>, topic: &str, partitions: &[i32], timeout: Duration) -> Result<Backlog, BrokerError> {
+fn count<C: ConsumerContext>(
+    client: &impl Consumer<C>,
+    producer: &Producer,
+    topic: &str,
+    partitions: &[i32],
+    timeout: Duration,
+) -> Result<Backlog, BrokerError> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
         list.add_partition(topic, *partition);
@@ -51,7 +57,7 @@ fn count<C: ConsumerContext>(client: &impl Consumer<C>, topic: &str, partitions:
     let mut waiting = 0;
     for element in committed.elements() {
         element.error().map_err(|error| safe(fault::of(&error)))?;
-        let (low, high) = client.fetch_watermarks(topic, element.partition(), timeout).map_err(|error| safe(fault::of(&error)))?;
+        let (low, high) = watermarks(producer, topic, element.partition(), timeout)?;
         waiting += match element.offset() {
             Offset::Offset(offset) => {
                 // Metadata that is no text makes the library panic; it is not ours then.

@@ -71,8 +71,8 @@ impl Shared {
     }
 
     /// Makes a client and its thread, which joins the group.
-    fn enlist(&self, interest: &Interest) -> Result<Arc<Member>, BrokerError> {
-        let member = Arc::new(Member::new(interest.clone(), self.settings.clone(), Handle::current()));
+    fn enlist(self: &Arc<Shared>, interest: &Interest) -> Result<Arc<Member>, BrokerError> {
+        let member = Arc::new(Member::new(interest.clone(), self, Handle::current()));
         let client: Client = self.settings.consumer(&interest.group).create_with_context(Cx(member.clone())).map_err(|error| fault::of(&error))?;
         client.subscribe(&[&interest.topic]).map_err(|error| fault::of(&error))?;
         let client = Arc::new(client);

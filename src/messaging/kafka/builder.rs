@@ -186,12 +186,16 @@ impl KafkaBuilder {
 
     pub(super) fn consumer(&self, group: &str) -> ClientConfig {
         let mut config = self.common();
+        // In the newer protocol of groups these are the server's to say.
+        if !self.own.iter().any(|(name, value)| name == "group.protocol" && value.eq_ignore_ascii_case("consumer")) {
+            config
+                .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
+                // Whoever comes or goes is noticed by the others within half a second.
+                .set("heartbeat.interval.ms", "500")
+                // Who stays keeps its partitions, and what it holds of them, when others come and go.
+                .set("partition.assignment.strategy", "cooperative-sticky");
+        }
         config
-            .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
-            // Whoever comes or goes is noticed by the others within half a second.
-            .set("heartbeat.interval.ms", "500")
-            // Who stays keeps its partitions, and what it holds of them, when others come and go.
-            .set("partition.assignment.strategy", "cooperative-sticky")
             // The library reads ahead of the hold; little, since what is read ahead is read again after a pause.
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "16384")

@@ -3,6 +3,7 @@
 use super::super::lanes::Ticket;
 use super::super::random::Random;
 use super::super::{BrokerError, Delivery, Interest, Receipt, Settled};
+use super::broker::Shared;
 use super::builder::KafkaBuilder;
 use super::context::{Alarm, log};
 use super::fault::{self, closed};
@@ -14,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -38,6 +39,7 @@ pub(super) struct Member {
     pub(super) turn: Mutex<()>,
     pub(super) client: Mutex<Option<Arc<Client>>>,
     pub(super) alarm: Alarm,
+    pub(super) shared: Weak<Shared>,
     /// Whose threads may wait for a commit.
     runtime: Handle,
 }
@@ -70,7 +72,8 @@ pub(super) struct State {
 }
 
 impl Member {
-    pub(super) fn new(interest: Interest, settings: Arc<KafkaBuilder>, runtime: Handle) -> Member {
+    pub(super) fn new(interest: Interest, shared: &Arc<Shared>, runtime: Handle) -> Member {
+        let settings = shared.settings.clone();
         let hold = Hold::new(interest.ordered, interest.tags.clone(), settings.hold_messages, settings.hold_bytes, settings.metadata_bytes);
         let (error, broken, lost) = (None, None, None);
         let (joined, closed, paused, committing) = (false, false, false, false);
@@ -86,6 +89,7 @@ impl Member {
             client: Mutex::new(None),
             alarm: Alarm::default(),
             runtime,
+            shared: Arc::downgrade(shared),
         }
     }
 

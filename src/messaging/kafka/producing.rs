@@ -151,6 +151,12 @@ pub(super) fn partitions(producer: &Producer, topic: &str, timeout: Duration) ->
     Ok(found.partitions().iter().map(|partition| partition.id()).collect())
 }
 
+/// The lowest offset of a partition and the one that comes next; on a thread that may wait. Not by a member's client, which has a question to the
+/// same server open most of the time that is answered first, half a second later.
+pub(super) fn watermarks(producer: &Producer, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), BrokerError> {
+    producer.client().fetch_watermarks(topic, partition, timeout).map_err(|error| safe(fault::of(&error)))
+}
+
 pub(super) fn safe(error: BrokerError) -> BrokerError {
     if error.class().is_retryable() { error.with_class(Class::RetryableSafe) } else { error }
 }

@@ -5,6 +5,7 @@ use super::fault;
 use super::hold::Commit;
 use super::member::{Client, Member};
 use super::offsets::Tracker;
+use super::producing::watermarks;
 use crate::sync::lock;
 use rdkafka::consumer::{CommitMode, Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
@@ -28,6 +29,10 @@ pub(super) fn rebalance(member: &Member, client: &Client, what: RDKafkaRespErr, 
 
 /// These are ours. Each is read on from what was committed of it, which is asked for before anything of it is read.
 fn assign(member: &Member, client: &Client, list: &mut TopicPartitionList) -> Result<(), KafkaError> {
+    // Who leaves reads nothing any more; the group is answered all the same.
+    if member.leaving.is_cancelled() {
+        return incrementally(client, list, true);
+    }
     let mut begun = false;
     let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
     let trackers = loop {
@@ -85,7 +90,8 @@ fn trackers(member: &Member, client: &Client, list: &TopicPartitionList, partiti
             }
             (_, StartFrom::Earliest) => (partition, Offset::Beginning, Tracker::fresh()),
             (_, StartFrom::Latest) => {
-                let (_, high) = client.fetch_watermarks(&member.interest.topic, partition, timeout).map_err(|error| fault::of(&error))?;
+                let shared = member.shared.upgrade().ok_or_else(fault::closed)?;
+                let (_, high) = watermarks(&*shared.producer()?, &member.interest.topic, partition, timeout)?;
                 (partition, Offset::Offset(high), Tracker::beginning(high.max(0) as u64))
             }
         });

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// How long a poll waits when nothing comes: so late, at worst, is it seen that the member is to leave.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long giving partitions up may take, which needs no server.
+const GOING: Duration = Duration::from_secs(1);
+
 pub(super) fn run(member: &Arc<Member>, client: Arc<Client>) {
     let mut next_commit = Instant::now() + member.settings.commit_every;
     while !member.leaving.is_cancelled() {
@@ -77,6 +80,7 @@ fn leave(member: &Arc<Member>, client: Arc<Client>) -> Result<(), BrokerError> {
     let committed = commit(member, &client).map_err(|error| member.about(error));
     // Nothing is left that a revocation would have to commit.
     lock(&member.state).hold.revoke_all();
+    give_up(&client);
     // A question that somebody else asked with this client may be under way.
     let until = Instant::now() + member.settings.connect_timeout;
     while Arc::strong_count(&client) > 1 && Instant::now() < until {
@@ -85,6 +89,16 @@ fn leave(member: &Arc<Member>, client: Arc<Client>) -> Result<(), BrokerError> {
     // Dropping it leaves the group, and waits until that is done. It waits for ever if a list of partitions that came from it is still there.
     drop(client);
     committed
+}
+
+/// Has the group told that we go, before the client is closed: closing alone tells nothing where no partition is ours, and the others would then wait
+/// for us until our session is over.
+fn give_up(client: &Client) {
+    client.unsubscribe();
+    let until = Instant::now() + GOING;
+    while client.assignment().is_ok_and(|ours| ours.count() > 0) && Instant::now() < until {
+        let _ = client.poll(Duration::from_millis(5));
+    }
 }
 
 /// The last commit, on a thread of its own: a commit that finds no server waits for longer than anybody who closes does.

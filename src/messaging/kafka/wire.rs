@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn names_that_would_come_as_others_are_refused() {
         for name in ["", "a\0b", ID, TAG, ORDERED] {
-            let error = headers(&Message::new("t", "x").with_property(name, "v")).err().expect("refused");
+            let error = headers(&Message::new("t", "x").with_property(name, "v")).expect_err("refused");
             assert_eq!(error.kind(), ErrorKind::Invalid, "{name:?}");
         }
     }
