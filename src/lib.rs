@@ -45,6 +45,7 @@
 //! |---|---|---|
 //! | `messaging` | on | the module `messaging`: producer, consumer, trace dispatcher, the broker in memory |
 //! | `sqlite` | off | broker and outbox in an SQLite file |
+//! | `rabbitmq` | off | RabbitMQ as a broker |
 //! | `testkit` | off | the module `testkit`: an app's whole life in virtual time, for your own tests |
 //!
 //! # Threads
@@ -122,4 +123,7 @@ mod documents {
     #[cfg(feature = "sqlite")]
     #[doc = include_str!("../docs/outbox.md")]
     struct Outbox;
+    #[cfg(feature = "rabbitmq")]
+    #[doc = include_str!("../docs/rabbitmq.md")]
+    struct RabbitMq;
 }

@@ -12,6 +12,7 @@ use crate::sync::{Mutex, lock};
 use futures_util::future::join_all;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, BasicProperties, Channel};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub(super) channel: Option<Channel>,
     pub(super) consuming: Option<Consuming>,
     pub(super) consumers: u64,
+    /// What is being buried: a second call for the same changes nothing.
+    pub(super) burying: HashSet<Ticket>,
     /// What the waiting pulls ask for, together.
     pub(super) demand: usize,
     /// When something was asked for or settled last.
@@ -112,6 +115,7 @@ impl Member {
             channel: Some(channel),
             consuming: None,
             consumers: 0,
+            burying: HashSet::new(),
             demand: 0,
             stirred: Instant::now(),
             hush: false,

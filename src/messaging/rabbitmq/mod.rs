@@ -1,8 +1,8 @@
-//! The broker on a RabbitMQ server.
+//! The broker on a RabbitMQ server. What it promises, its settings, errors and traps are in `docs/rabbitmq.md`.
 //!
-//! The way of a message: [`broker`] makes it a parcel ([`wire`]) and hands it to the [`publisher`]'s task of its topic, which answers when the server
-//! has confirmed it. The server puts it into the queue of each group ([`topology`], [`names`]). A subscription's [`pump`] consumes from the queue for
-//! as long as pulls ask, into what the [`member`] holds; a pull takes from there. What becomes of it is in [`settle`]. [`link`] makes connections, and
+//! The way of a message: `broker` makes it a parcel (`wire`) and hands it to the `publisher`'s task of its topic, which answers when the server
+//! has confirmed it. The server puts it into the queue of each group (`topology`, `names`). A subscription's `pump` consumes from the queue for
+//! as long as pulls ask, into what the `member` holds; a pull takes from there. What becomes of it is in `settle`. `link` makes connections, and
 //! makes them anew.
 //!
 //! Invariants of the whole (each room has its own):

@@ -118,17 +118,32 @@ async fn put_off(member: &Arc<Member>, held: Vec<Arc<Held>>, delay: Duration, bu
 }
 
 pub(super) async fn bury(member: &Arc<Member>, delivery: &Delivery, reason: &str) -> Result<Settled, BrokerError> {
-    let held = take(member, std::slice::from_ref(delivery.receipt()))?.pop();
+    let ticket = ticket(delivery.receipt());
+    let held = {
+        let mut state = member.open()?;
+        let held = state.lanes.get(ticket).cloned();
+        // It stays in its place until it has moved: in the order of keys, the next must not overtake it if it does not.
+        held.filter(|_| state.burying.insert(ticket))
+    };
     let Some(held) = held else { return Ok(Settled { done: 0, stale: 1 }) };
     let (attempts, reason) = (delivery.attempt().to_string(), reason[..reason.floor_char_boundary(REASON_BYTES)].to_owned());
     let work = {
         let member = member.clone();
         async move {
             let moved = move_to_dead(&member, &held, &attempts, &reason).await;
-            match &moved {
-                Ok(()) => drop(member.acknowledge(std::slice::from_ref(&held)).await),
-                Err(_) => member.keep(&held, None),
+            let settled = {
+                let mut state = member.state();
+                state.burying.remove(&ticket);
+                if moved.is_err() {
+                    state.lanes.put_back(ticket, None, |attempt| attempt.saturating_add(1));
+                }
+                moved.as_ref().ok().and_then(|()| state.settle(ticket))
+            };
+            if let Some(held) = settled {
+                // If that cannot be told, it is there twice.
+                let _ = member.acknowledge(std::slice::from_ref(&held)).await;
             }
+            member.bell.notify_waiters();
             moved
         }
     };

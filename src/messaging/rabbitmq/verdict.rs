@@ -91,3 +91,72 @@ fn blame(declares: bool, what: &str, fault: &lapin::Error, parcel: &Parcel, alon
         code => error(ErrorKind::Disconnected, format!("{what}: another message made the server close the channel: {text}")).with_code(code.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::publisher::Need;
+    use super::*;
+    use crate::messaging::{Bytes, MessageId};
+    use lapin::BasicProperties;
+    use lapin::protocol::AMQPError;
+    use tokio::sync::oneshot;
+
+    fn name(number: u128) -> Name {
+        ("t".into(), String::new(), Some(MessageId::from_u128(number).to_string()))
+    }
+
+    /// The answers, `None` for Ok.
+    fn answers(outcomes: Vec<Outcome>) -> Vec<Option<(ErrorKind, Class)>> {
+        let mut receivers = Vec::new();
+        let mut sent = Vec::new();
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let properties = BasicProperties::default().with_message_id(MessageId::from_u128(number as u128).to_string().into());
+            let body = Bytes::from(vec![0; number]);
+            let parcel = Parcel { exchange: "t".into(), routing_key: "".into(), properties, body, need: Need::Nothing };
+            let (answer, receiver) = oneshot::channel();
+            sent.push((Waiting { parcel, answer }, outcome));
+            receivers.push(receiver);
+        }
+        judge(&"t".into(), false, sent);
+        let answer = |mut receiver: oneshot::Receiver<Result<(), BrokerError>>| receiver.try_recv().expect("answered").err();
+        receivers.into_iter().map(|receiver| answer(receiver).map(|error| (error.kind(), error.class()))).collect()
+    }
+
+    fn confirmed(returned: Option<u128>) -> Outcome {
+        Outcome::Confirmed { stored: true, returned: returned.map(name) }
+    }
+
+    fn refused(code: u16, text: &str) -> Outcome {
+        let answer = AMQPError::from_id(code, text.into()).expect("a code of AMQP's");
+        Outcome::Fault(lapin::ErrorKind::ProtocolError(answer).into())
+    }
+
+    const UNROUTED: Option<(ErrorKind, Class)> = Some((ErrorKind::UnknownGroup, Class::RetryableSafe));
+    const IN_DOUBT: Option<(ErrorKind, Class)> = Some((ErrorKind::TimedOut, Class::RetryableAmbiguous));
+
+    #[test]
+    fn a_returned_message_is_its_own_whichever_confirm_it_came_with() {
+        assert_eq!(answers(vec![confirmed(None), confirmed(Some(1))]), [None, UNROUTED]);
+        assert_eq!(answers(vec![confirmed(Some(1)), confirmed(None)]), [None, UNROUTED]);
+        assert_eq!(answers(vec![confirmed(Some(1)), confirmed(Some(0)), confirmed(None)]), [UNROUTED, UNROUTED, None]);
+    }
+
+    #[test]
+    fn where_a_returned_message_may_still_be_missing_nothing_is_certain() {
+        // The first came with the second's, so the second's own may be with the one that has no answer.
+        assert_eq!(answers(vec![confirmed(None), confirmed(Some(0)), Outcome::Late]), [UNROUTED, IN_DOUBT, IN_DOUBT]);
+        assert_eq!(answers(vec![confirmed(None), Outcome::Late]), [None, IN_DOUBT]);
+    }
+
+    #[test]
+    fn what_one_message_did_is_not_the_others_fault() {
+        let lost = Some((ErrorKind::Disconnected, Class::RetryableAmbiguous));
+        let too_large = || refused(406, "message size 2 is larger than configured max size 1");
+        let large = Some((ErrorKind::TooLarge, Class::Fatal));
+        assert_eq!(answers(vec![confirmed(None), too_large(), too_large()]), [None, lost, large]);
+        let unknown = Some((ErrorKind::UnknownTopic, Class::Fatal));
+        assert_eq!(answers(vec![refused(404, "no exchange"), refused(404, "no exchange")]), [unknown, unknown]);
+        let unsent = Some((ErrorKind::Disconnected, Class::RetryableSafe));
+        assert_eq!(answers(vec![Outcome::NotBegun, Outcome::Blocked]), [unsent, Some((ErrorKind::Busy, Class::RetryableAmbiguous))]);
+    }
+}
