@@ -126,4 +126,7 @@ mod documents {
     #[cfg(feature = "rabbitmq")]
     #[doc = include_str!("../docs/rabbitmq.md")]
     struct RabbitMq;
+    #[cfg(feature = "rocketmq")]
+    #[doc = include_str!("../docs/rocketmq.md")]
+    struct RocketMq;
 }

@@ -1,4 +1,5 @@
 //! Apache RocketMQ: the contract and the ordeals against the real server. `scripts/live/up rocketmq` starts it.
+#![allow(clippy::print_stdout, reason = "the report, and how long things took")]
 
 #[path = "rocketmq/foreign.rs"]
 mod foreign;
@@ -6,6 +7,7 @@ mod foreign;
 mod ordeals;
 #[path = "rocketmq/refusals.rs"]
 mod refusals;
+#[allow(unreachable_pub, reason = "shared with the other servers' tests")]
 mod server;
 
 use server::Server;

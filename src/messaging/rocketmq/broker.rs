@@ -12,6 +12,7 @@ use crate::messaging::{
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -158,6 +159,7 @@ impl Broker for RocketMqBroker {
         if interest.start == StartFrom::Latest {
             client.begin_with_latest(&interest.group, &member.topic).await.map_err(about)?;
         }
+        member.joined.store(true, Ordering::Release);
         member.poll(client, route.readable().map(|part| part.broker.clone()));
         Ok(Arc::new(subscription))
     }

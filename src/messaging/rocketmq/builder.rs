@@ -14,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -141,6 +142,7 @@ impl RocketMqBuilder {
             connect_timeout: self.connect_timeout,
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
+            runtime: Handle::current(),
         });
         let id = format!("winddown-{}-{:016x}", std::process::id(), Random::unique().next());
         let client = Arc::new(Client::new(self.settings, dialer, id));

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 /// A route is asked for again when it is older than this.
 pub(super) const ROUTE_AGE: Duration = Duration::from_secs(30);
+/// A route is not asked for more often than this.
+const ROUTE_REST: Duration = Duration::from_millis(100);
 /// A route that nobody has used for so long is forgotten.
 const ROUTE_UNUSED: Duration = Duration::from_secs(600);
 
@@ -206,8 +208,7 @@ impl Client {
     async fn ask_route(&self, topic: &str) -> Result<Arc<TopicRoute>, BrokerError> {
         let answer = self.ask_name_server(Command::new(GET_ROUTE).with("topic", topic).with("acceptStandardJsonOnly", true)).await?;
         if answer.code != codes::SUCCESS {
-            lock(&self.routes).remove(topic);
-            return Err(refused(&answer));
+            return self.without_route(topic, refused(&answer)).await;
         }
         let route = Arc::new(TopicRoute::parse(&answer.body)?);
         let now = Instant::now();
@@ -215,6 +216,23 @@ impl Client {
         routes.retain(|_, known| known.used.elapsed() < ROUTE_UNUSED);
         routes.insert(topic.into(), Known { route: route.clone(), asked: now, used: now, doubtful: false });
         Ok(route)
+    }
+
+    /// A name server forgets a broker that dies, and with it the topics that were there alone: that it does not know a topic proves little. One that
+    /// was known stays where it was, and its broker says what has become of it.
+    async fn without_route(&self, topic: &str, refusal: BrokerError) -> Result<Arc<TopicRoute>, BrokerError> {
+        if let Some(known) = lock(&self.routes).get_mut(topic) {
+            known.asked = Instant::now();
+            known.doubtful = false;
+            return Ok(known.route.clone());
+        }
+        if refusal.kind() == ErrorKind::UnknownTopic && self.masters().await?.is_empty() {
+            return Err(error(
+                ErrorKind::Unavailable,
+                "no broker is known to the name server: see whether one runs, it may take some seconds to register",
+            ));
+        }
+        Err(refusal)
     }
 
     /// Where this broker's master is.
@@ -231,8 +249,13 @@ impl Client {
 
     /// Asks anew before the route is used again, if this error hints that it is out of date.
     pub(super) fn doubt(&self, topic: &str, error: &BrokerError) {
-        if codes::hints_at_stale_route(error)
+        if error.kind() == ErrorKind::UnknownTopic {
+            // The broker itself has said so.
+            self.forget(topic);
+        } else if codes::hints_at_stale_route(error)
             && let Some(known) = lock(&self.routes).get_mut(topic)
+            // A name server is not asked more often than this, whatever fails.
+            && known.asked.elapsed() >= ROUTE_REST
         {
             known.doubtful = true;
         }

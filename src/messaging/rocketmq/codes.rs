@@ -80,7 +80,7 @@ fn classed(code: i32, remark: &str) -> (ErrorKind, Class) {
 
 /// May the route be out of date, by this answer?
 pub(super) fn hints_at_stale_route(error: &BrokerError) -> bool {
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Disconnected | ErrorKind::TimedOut | ErrorKind::UnknownTopic)
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Disconnected | ErrorKind::TimedOut)
 }
 
 /// Remarks may carry a stack trace, each line of it in the broker's own log.

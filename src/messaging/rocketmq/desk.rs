@@ -70,7 +70,13 @@ pub(super) struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        lock(&self.desk.inner).waiting.remove(&self.number);
+        let mut inner = lock(&self.desk.inner);
+        inner.waiting.remove(&self.number);
+        if inner.waiting.is_empty() && !inner.stash.is_empty() {
+            drop(inner);
+            // From now on, what was brought too late is to be given back in time.
+            self.desk.for_pollers.notify_waiters();
+        }
     }
 }
 
@@ -172,7 +178,8 @@ impl Desk {
                     return None;
                 }
                 let lingering = inner.lingering();
-                (inner.round(broker, longest), lingering, inner.stash.front().map(|oldest| oldest.at + LINGER))
+                let next = inner.stash.front().filter(|_| inner.waiting.is_empty()).map(|oldest| oldest.at + LINGER);
+                (inner.round(broker, longest), lingering, next)
             };
             if !lingering.is_empty() {
                 back(lingering);

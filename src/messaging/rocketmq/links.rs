@@ -9,6 +9,7 @@ use crate::sync::{Mutex, lock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +38,8 @@ pub(super) struct Dialer {
     pub(super) connect_timeout: Duration,
     pub(super) tasks: TaskTracker,
     pub(super) end: CancellationToken,
+    /// What all tasks run on, wherever they are begun.
+    pub(super) runtime: Handle,
 }
 
 impl Dialer {

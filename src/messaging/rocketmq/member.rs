@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) leases: Leases,
     pub(super) leaving: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// Its subscription was given to somebody.
+    pub(super) joined: AtomicBool,
     asked_to_leave: AtomicBool,
     gone: CancellationToken,
     outcome: Mutex<Option<BrokerError>>,
@@ -43,6 +45,7 @@ impl Member {
             leases: Leases::default(),
             leaving: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            joined: AtomicBool::new(false),
             asked_to_leave: AtomicBool::new(false),
             gone: CancellationToken::new(),
             outcome: Mutex::default(),
@@ -106,17 +109,22 @@ impl Member {
             return;
         }
         let (member, client) = (self.clone(), client.clone());
-        client.clone().dialer.tasks.spawn(async move {
-            let gone = member.gone.clone().drop_guard();
+        // Should the runtime be gone, nobody waits for ever.
+        let gone = self.gone.clone().drop_guard();
+        let dialer = client.dialer.clone();
+        let leaving = async move {
             let bound = client.settings.close_timeout;
             let left = timeout(bound, member.depart(&client)).await.unwrap_or_else(|_| {
                 let text = format!("group `{}` was not left within {} ms: what was held comes again", member.interest.group, bound.as_millis());
                 Err(error(ErrorKind::TimedOut, text))
             });
             client.registry.remove(&member);
-            *lock(&member.outcome) = left.err();
+            // Where it never got in, it need not get out.
+            *lock(&member.outcome) = left.err().filter(|_| member.joined.load(Ordering::Acquire));
             drop(gone);
-        });
+        };
+        // It may be a drop that begins it, anywhere.
+        dialer.tasks.spawn_on(leaving, &dialer.runtime);
     }
 
     /// Waits until it has left.

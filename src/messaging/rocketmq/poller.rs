@@ -12,7 +12,7 @@ use crate::messaging::random::Random;
 use crate::messaging::{Backoff, BrokerError};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// No poll waits longer at the broker: what it takes after its pull has gone is given back.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -46,8 +46,11 @@ impl Poller {
             member.clone().tasks.spawn(async move { member.give_back(&client, handles).await });
         };
         while let Some(round) = member.desk.round(&self.broker, longest, give_back).await {
+            let began = Instant::now();
             let caught = self.look(round.want, round.poll).await;
-            failed = if caught.is_ok() { 0 } else { failed + 1 };
+            // A broker that is being stopped answers polls at once, with nothing.
+            let hasty = caught.as_ref().is_ok_and(Catch::is_empty) && began.elapsed() < round.poll / 4;
+            failed = if caught.is_ok() && !hasty { 0 } else { failed + 1 };
             if let Err(error) = &caught {
                 client.doubt(&member.topic, error);
             }
@@ -59,11 +62,7 @@ impl Poller {
                 }
             }
         }
-        if let Some((_, link)) = &self.link
-            && let Ok(connection) = link.get().await
-        {
-            connection.finish();
-        }
+        // With the link goes the poll's connection.
     }
 
     async fn look(&mut self, want: usize, poll: Duration) -> Result<Catch, BrokerError> {
@@ -94,6 +93,7 @@ impl Poller {
         }
         let mut catch = pop::read(&answer, &member.interest, &member.topic, &self.broker)?;
         let unwanted = std::mem::take(&mut catch.unwanted);
+        catch.passed_over = unwanted.len();
         if !unwanted.is_empty() {
             let (client, member) = (client.clone(), member.clone());
             member.clone().tasks.spawn(async move { member.pass_over(&client, unwanted).await });

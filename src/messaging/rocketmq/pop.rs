@@ -28,8 +28,16 @@ pub(super) struct Catch {
     pub(super) good: Vec<Caught>,
     /// Let through by the broker, which compares hashes, and not wanted: to be acknowledged.
     pub(super) unwanted: Vec<Handle>,
+    /// So many were passed over already.
+    pub(super) passed_over: usize,
     /// Those that cannot be read come again after their visibility. Said once each time.
     pub(super) unreadable: Option<BrokerError>,
+}
+
+impl Catch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.good.is_empty() && self.passed_over == 0 && self.unreadable.is_none()
+    }
 }
 
 /// The tags as the broker's filter wants them: all of them, where one cannot be said in it.

@@ -103,8 +103,11 @@ async fn a_server_that_hangs_is_told_from_one_that_answers_and_is_used_again() {
         assert!(error.class().is_retryable() && back.elapsed() < secs(20), "{error}");
         tokio::time::sleep(millis(50)).await;
     }
-    let came = collect(&member, 2).await;
-    assert!(bodies(&came).contains(&"000001".to_owned()), "{:?}", bodies(&came));
+    // The one in the middle was stored or not: it was ambiguous.
+    let mut left = BTreeSet::from(["000001".to_owned(), "000003".to_owned()]);
+    while !left.is_empty() {
+        left.remove(&bodies(&collect(&member, 1).await)[0]);
+    }
     broker.close().await.unwrap();
 }
 
