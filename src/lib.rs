@@ -112,12 +112,13 @@ mod documents {
     #[cfg(feature = "messaging")]
     #[doc = include_str!("../docs/consumer.md")]
     struct Consumer;
-    #[cfg(feature = "nats")]
-    #[doc = include_str!("../docs/nats.md")]
-    struct Nats;
     #[cfg(feature = "kafka")]
     #[doc = include_str!("../docs/kafka.md")]
     struct Kafka;
+    #[cfg(feature = "nats")]
+    #[doc = include_str!("../docs/nats.md")]
+    struct Nats;
+    #[cfg(feature = "messaging")]
     #[doc = include_str!("../docs/producer.md")]
     struct Producer;
     #[cfg(feature = "sqlite")]

@@ -12,6 +12,11 @@
 //! well again. Counted are the messages that it holds in the end.
 
 mod common;
+#[cfg(feature = "rocketmq")]
+#[path = "rocketmq/busy.rs"]
+mod live;
+#[cfg(feature = "rocketmq")]
+mod rocketmq;
 
 use anyhow::ensure;
 use common::{Run, Story};
@@ -22,7 +27,12 @@ use std::time::{Duration, Instant};
 use winddown::messaging::{MemoryBroker, Message, Outbox, Producer, ProducerStats};
 use winddown::{App, Signals, millis, secs};
 
-const STORY: Story = Story { name: "story_busy_broker", about: "a broker is busy, then stalls, and the service is restarted", units: "messages" };
+const STORY: Story = Story {
+    name: "story_busy_broker",
+    about: "a broker is busy, then stalls, and the service is restarted",
+    live: "a real RocketMQ answers SYSTEM_BUSY for two seconds, while 3,200 messages are sent, 64 at a time",
+    units: "messages",
+};
 
 /// Messages sent in one burst: more than a broker that does one a millisecond has done in 200 ms.
 const BURST: u64 = 1_200;
@@ -34,10 +44,22 @@ const STALLED: u64 = 400;
 const PATIENCE: Duration = secs(20);
 
 fn main() -> ExitCode {
-    STORY.tell(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async { Ok((before().await?, after().await?)) })
-    })
+    STORY.tell(|| runtime()?.block_on(async { Ok((before().await?, after().await?)) }), on_rocketmq)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+#[cfg(feature = "rocketmq")]
+fn on_rocketmq(url: &str) -> anyhow::Result<(Run, Run)> {
+    let file = OutboxFile::fresh()?;
+    runtime()?.block_on(live::play(url, file.0.clone()))
+}
+
+#[cfg(not(feature = "rocketmq"))]
+fn on_rocketmq(_: &str) -> anyhow::Result<(Run, Run)> {
+    anyhow::bail!("built without RocketMQ")
 }
 
 fn broker() -> MemoryBroker {

@@ -32,24 +32,55 @@ impl Run {
     }
 }
 
+const FLAGS: &str = "\
+  --json               one line of JSON instead of the table
+  --broker rocketmq    on a real RocketMQ, beside its Java client (built with --features sqlite,rocketmq; `scripts/live/up rocketmq` starts one)
+  --broker-url URL     its name server (127.0.0.1:9876)";
+
+/// Whether JSON is wanted, and the url of the real broker if one is.
+fn flags(mut arguments: impl Iterator<Item = String>) -> Result<(bool, Option<String>), String> {
+    let (mut json, mut live, mut url) = (false, false, None);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => json = true,
+            "--broker" => match arguments.next().as_deref() {
+                Some("rocketmq") if cfg!(feature = "rocketmq") => live = true,
+                Some("rocketmq") => return Err("this program was built without RocketMQ: build it with --features sqlite,rocketmq".into()),
+                other => return Err(format!("--broker is rocketmq, not {}", other.unwrap_or("nothing"))),
+            },
+            "--broker-url" => url = Some(arguments.next().ok_or("--broker-url needs the address of a name server")?),
+            other => return Err(format!("{other} is no flag of it")),
+        }
+    }
+    match (live, url) {
+        (true, url) => Ok((json, Some(url.unwrap_or_else(|| "127.0.0.1:9876".into())))),
+        (false, Some(_)) => Err("--broker-url says where --broker is, and is nothing without it".into()),
+        (false, None) => Ok((json, None)),
+    }
+}
+
 /// A story: its name, what happens in it, what its units are called, and how it is run, as it was and with winddown.
 pub(crate) struct Story {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
+    /// What happens in it on a real broker.
+    pub(crate) live: &'static str,
     pub(crate) units: &'static str,
 }
 
 impl Story {
     /// Plays it and tells it: a table, or with `--json` one line. Leaves with 1 if winddown lost anything, or it could not be played.
-    pub(crate) fn tell(&self, play: impl FnOnce() -> anyhow::Result<(Run, Run)>) -> ExitCode {
-        let json = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
-            [] => false,
-            [flag] if flag == "--json" => true,
-            _ => {
-                let _ = writeln!(std::io::stderr(), "{}: {}\nthe only flag is --json: one line of JSON instead of the table", self.name, self.about);
+    ///
+    /// `play` has everything in the program; `live` is the same story on a real RocketMQ, of which the url is given.
+    pub(crate) fn tell(&self, play: impl FnOnce() -> anyhow::Result<(Run, Run)>, live: impl FnOnce(&str) -> anyhow::Result<(Run, Run)>) -> ExitCode {
+        let (json, url) = match flags(std::env::args().skip(1)) {
+            Ok(flags) => flags,
+            Err(problem) => {
+                let _ = writeln!(std::io::stderr(), "{}: {}\n{problem}\n{FLAGS}", self.name, self.about);
                 return ExitCode::from(2);
             }
         };
+        let play = || url.as_deref().map_or_else(play, live);
         let (before, after) = match play() {
             Ok(runs) => runs,
             Err(error) => {
@@ -57,7 +88,8 @@ impl Story {
                 return ExitCode::FAILURE;
             }
         };
-        let text = if json { self.json(&before, &after) } else { self.table(&before, &after) };
+        let about = if url.is_some() { self.live } else { self.about };
+        let text = if json { self.json(&before, &after) } else { self.table(about, &before, &after) };
         let _ = write!(std::io::stdout(), "{text}");
         if after.lost() > 0 || before.expected != after.expected { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
@@ -67,7 +99,7 @@ impl Story {
         format!("{{\"story\":\"{}\",\"before\":{},\"after\":{}}}\n", self.name, side(before), side(after))
     }
 
-    fn table(&self, before: &Run, after: &Run) -> String {
+    fn table(&self, about: &str, before: &Run, after: &Run) -> String {
         let mut rows = vec![(String::new(), "before".to_owned(), "with winddown".to_owned())];
         let mut row = |what: &str, before: &dyn Display, after: &dyn Display| rows.push((what.to_owned(), before.to_string(), after.to_string()));
         row(&format!("{} given", self.units), &before.expected, &after.expected);
@@ -86,6 +118,6 @@ impl Story {
         let width = |of: fn(&(String, String, String)) -> &String| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
         let (first, second, third) = (width(|row| &row.0), width(|row| &row.1), width(|row| &row.2));
         let lines = rows.iter().map(|(what, before, after)| format!("  {what:first$}  {before:>second$}  {after:>third$}\n"));
-        format!("{}: {}\n\n{}", self.name, self.about, lines.collect::<String>())
+        format!("{}: {}\n\n{}", self.name, about, lines.collect::<String>())
     }
 }

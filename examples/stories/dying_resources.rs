@@ -13,6 +13,11 @@
 //! is started again, so what the broker still has arrives late and is not lost. Counted are rows in the database.
 
 mod common;
+#[cfg(feature = "rocketmq")]
+#[path = "rocketmq/rolling.rs"]
+mod live;
+#[cfg(feature = "rocketmq")]
+mod rocketmq;
 
 use anyhow::{Context, ensure};
 use common::{Run, Story};
@@ -30,6 +35,7 @@ use winddown::{App, millis, secs};
 const STORY: Story = Story {
     name: "story_dying_resources",
     about: "a service is told to stop while its listeners write to the database through a pool",
+    live: "two consumers of a real RocketMQ are replaced, one after the other, while 200 messages a second come",
     units: "messages",
 };
 
@@ -47,10 +53,21 @@ const FETCH: usize = 50;
 const TRIES: u32 = 10;
 
 fn main() -> ExitCode {
-    STORY.tell(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async { Ok((before().await?, after().await?)) })
-    })
+    STORY.tell(|| runtime()?.block_on(async { Ok((before().await?, after().await?)) }), on_rocketmq)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+#[cfg(feature = "rocketmq")]
+fn on_rocketmq(url: &str) -> anyhow::Result<(Run, Run)> {
+    runtime()?.block_on(live::play(url))
+}
+
+#[cfg(not(feature = "rocketmq"))]
+fn on_rocketmq(_: &str) -> anyhow::Result<(Run, Run)> {
+    anyhow::bail!("built without RocketMQ")
 }
 
 /// What both runs stand on, and what outlives the program: the broker, and the database's rows.

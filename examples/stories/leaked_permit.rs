@@ -11,6 +11,11 @@
 //! What arrived is counted at the broker, by the messages' ids.
 
 mod common;
+#[cfg(feature = "rocketmq")]
+#[path = "rocketmq/permits.rs"]
+mod live;
+#[cfg(feature = "rocketmq")]
+mod rocketmq;
 
 use common::{Run, Story};
 use std::collections::HashSet;
@@ -25,6 +30,7 @@ use winddown::{App, Signals, millis};
 const STORY: Story = Story {
     name: "story_leaked_permit",
     about: "twice the broker answers nobody for 0.8 s, while large reports wait among small messages",
+    live: "a real RocketMQ stands still while 10,000 sends run out of their time; 500 more are sent after that",
     units: "messages",
 };
 
@@ -46,10 +52,21 @@ const BURST: u32 = 400;
 const PATIENCE: Duration = millis(2500);
 
 fn main() -> ExitCode {
-    STORY.tell(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async { Ok((before().await?, after().await?)) })
-    })
+    STORY.tell(|| runtime()?.block_on(async { Ok((before().await?, after().await?)) }), on_rocketmq)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+#[cfg(feature = "rocketmq")]
+fn on_rocketmq(url: &str) -> anyhow::Result<(Run, Run)> {
+    runtime()?.block_on(live::play(url))
+}
+
+#[cfg(not(feature = "rocketmq"))]
+fn on_rocketmq(_: &str) -> anyhow::Result<(Run, Run)> {
+    anyhow::bail!("built without RocketMQ")
 }
 
 /// A broker with a way to it, and what was to be sent.

@@ -17,10 +17,15 @@ port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # One of ours runs if its pid is alive and was started by this set: a pid file may outlive a reboot.
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null && ! grep -qs '^State:.*Z' "/proc/$(cat "$1")/status"; }
 
-# free PORT…: none of them is taken.
+# free PORT…: none of them is taken. A process that was killed keeps its ports until its last thread is gone.
 free() {
-  local p
-  for p in "$@"; do ! port_open "$p" || die "port $p is taken by somebody else: stop that, or say LIVE_OFFSET=100"; done
+  local p end=$((SECONDS + 15))
+  for p in "$@"; do
+    while port_open "$p"; do
+      [ $SECONDS -lt $end ] || die "port $p is taken by somebody else: stop that, or say LIVE_OFFSET=100"
+      sleep 0.1
+    done
+  done
 }
 
 # package COMMAND_OR_FILE PACKAGE: is there, or is installed.

@@ -97,6 +97,7 @@ pub(crate) fn path(graph: &Graph, slot: impl Fn(u32) -> Slot + Copy, resources: 
 }
 
 /// What is reserved below each component during one shutdown; answers each ask in constant time.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(crate) struct Reserve {
     /// The chain of each node at factor 1.
@@ -105,6 +106,7 @@ pub(crate) struct Reserve {
     samples: Option<Samples>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Samples {
     factors: Vec<f64>,

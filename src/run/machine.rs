@@ -40,6 +40,7 @@ pub(crate) enum Stage {
 }
 
 /// One component. Kept small.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(crate) struct Comp {
     pub(crate) life: Life,
@@ -69,6 +70,7 @@ pub(crate) struct Comp {
 }
 
 /// The machine.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) plan: Arc<Plan>,
@@ -357,5 +359,25 @@ impl Machine {
     /// Is this component terminal for the order of a shutdown?
     pub(super) fn terminal(&self, node: u32) -> bool {
         self.comps.get(node as usize).is_some_and(|c| c.life == Life::Ended)
+    }
+}
+
+#[cfg(test)]
+impl Machine {
+    /// All that it can still act on, as text: two machines with the same text behave the same from here on.
+    pub(super) fn write_key(&self, to: &mut impl std::fmt::Write) -> std::fmt::Result {
+        for (id, c) in (0u32..).zip(&self.comps) {
+            let flags = (c.returned, c.ready, c.finished, c.ran, c.again, c.uncured);
+            write!(to, "{:?}{:?}{:?}{flags:?}{}{}{:?}{:?}", c.life, c.rung, c.outcome, c.epoch, c.factor, c.stop_began, self.timers.at(id))?;
+            if let Some(history) = &c.history {
+                write!(to, "{history:?}")?;
+            }
+        }
+        let mut holding: Vec<_> = self.holding.iter().collect();
+        holding.sort_unstable();
+        let mut tickets: Vec<_> = self.tickets.iter().collect();
+        tickets.sort_unstable();
+        write!(to, "{:?}{:?}{:?}{:?}{holding:?}{tickets:?}", self.stage, self.freeing, self.shutdown, self.cut)?;
+        write!(to, "{:?}{:?}{}{}", self.start_wait, (self.not_running, self.not_terminal), self.signals, self.random)
     }
 }

@@ -9,6 +9,7 @@ use crate::span::{Moment, nanos};
 use std::sync::Arc;
 
 /// How far the resources are.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(crate) struct Freeing {
     pub(crate) resources: Vec<Freed>,

@@ -15,6 +15,7 @@ use std::time::Duration;
 const HURRIED: Duration = Duration::from_millis(250);
 
 /// A shutdown that is on.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     pub(crate) cause: Cause,

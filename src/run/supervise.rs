@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What is remembered of a component that failed.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(crate) struct Supervision {
     /// When it was restarted lately; older ones than the window are forgotten.

@@ -34,6 +34,7 @@ enum What {
 }
 
 /// All events so far, in order.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     notes: Vec<Note>,

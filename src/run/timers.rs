@@ -5,6 +5,7 @@ use crate::span::Moment;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     heap: BinaryHeap<Reverse<(Moment, u32, u32)>>,

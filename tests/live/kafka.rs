@@ -1,4 +1,4 @@
-//! Apache Kafka: the contract and the ordeals against the real server. `scripts/live/up kafka` starts it.
+//! Apache Kafka: the contract against the real server. `scripts/live/up kafka` starts it.
 #![allow(clippy::print_stdout, reason = "the contract's report is for whoever runs it")]
 #![allow(unreachable_pub, reason = "what the tests share")]
 

@@ -1,4 +1,4 @@
-//! NATS JetStream: the contract and the ordeals against the real server. `scripts/live/up nats` starts it.
+//! NATS JetStream: the contract against the real server. `scripts/live/up nats` starts it.
 
 #[path = "nats/failing.rs"]
 mod failing;

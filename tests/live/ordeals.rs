@@ -2,6 +2,7 @@
 //!
 //! Each ends with the same reckoning: everything that was acknowledged to the producer is handled, at least once. Duplicates are counted and said.
 #![allow(dead_code, reason = "what a broker cannot go through is not called")]
+#![allow(clippy::print_stdout, reason = "how it went is worth a look, with --nocapture")]
 
 use crate::server::Server;
 use std::collections::HashMap;

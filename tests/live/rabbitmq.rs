@@ -1,7 +1,6 @@
-//! RabbitMQ: the contract and the ordeals against the real server. `scripts/live/up rabbitmq` starts it.
+//! RabbitMQ: the contract against the real server. `scripts/live/up rabbitmq` starts it.
 #![allow(clippy::print_stdout, reason = "the report is what it is run for")]
 
-mod ordeals;
 mod server;
 
 #[path = "rabbitmq/contract.rs"]
@@ -14,5 +13,3 @@ mod foreign;
 mod kit;
 #[path = "rabbitmq/refused.rs"]
 mod refused;
-#[path = "rabbitmq/through.rs"]
-mod through;

@@ -1,4 +1,4 @@
-//! Apache RocketMQ: the contract and the ordeals against the real server. `scripts/live/up rocketmq` starts it.
+//! Apache RocketMQ: the contract against the real server. `scripts/live/up rocketmq` starts it.
 #![allow(clippy::print_stdout, reason = "the report, and how long things took")]
 
 #[path = "rocketmq/foreign.rs"]

@@ -5,6 +5,7 @@
 
 mod case;
 mod ending;
+mod explore;
 mod model;
 mod model_actions;
 mod model_end;

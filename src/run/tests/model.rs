@@ -71,7 +71,7 @@ pub(super) struct Down {
     pub(super) floors: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Model<'a> {
     pub(super) case: &'a Case,
     pub(super) naive: Naive,

@@ -7,7 +7,7 @@ use crate::reason::ReasonKind;
 const MS: f64 = 1e6;
 
 /// The relation of a case.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Naive {
     /// `before[a][b]`: b comes directly before a.
     pub(super) before: Vec<Vec<bool>>,
