@@ -253,3 +253,95 @@ async fn read(shared: Arc<Shared>, mut reader: ReadHalf<Box<dyn Stream>>) {
     };
     shared.ended(&why);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    const SOON: Duration = Duration::from_millis(200);
+
+    fn connected(buffer: usize) -> (Connection, DuplexStream) {
+        let (ours, theirs) = duplex(buffer);
+        (Connection::start(Box::new(ours), "there:1", &TaskTracker::new(), &CancellationToken::new()), theirs)
+    }
+
+    /// The frame's number, as the other side reads it.
+    async fn heard(server: &mut DuplexStream) -> i32 {
+        wire::read(server).await.expect("a whole frame").opaque
+    }
+
+    async fn say(server: &mut DuplexStream, opaque: i32, code: i32) {
+        let header = format!(r#"{{"code":{code},"flag":1,"opaque":{opaque}}}"#);
+        server.write_u32(4 + header.len() as u32).await.unwrap();
+        server.write_u32(header.len() as u32).await.unwrap();
+        server.write_all(header.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn answers_find_their_requests_in_any_order() {
+        let (connection, mut server) = connected(1 << 16);
+        let serving = async {
+            let (first, second) = (heard(&mut server).await, heard(&mut server).await);
+            say(&mut server, 4711, 9).await;
+            say(&mut server, second, 2).await;
+            say(&mut server, first, 1).await;
+        };
+        let (first, second, ()) = tokio::join!(connection.request(Command::new(1), SOON), connection.request(Command::new(2), SOON), serving);
+        assert_eq!((first.unwrap().code, second.unwrap().code), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_ambiguous_and_what_was_not_is_safe() {
+        let (connection, mut server) = connected(1 << 16);
+        let (error, ()) = tokio::join!(async { connection.request(Command::new(1), SOON).await.unwrap_err() }, async {
+            heard(&mut server).await;
+            drop(server);
+        });
+        assert_eq!((error.kind(), error.class()), (ErrorKind::Disconnected, Class::RetryableAmbiguous), "{error}");
+        assert!(!connection.is_good());
+        let error = connection.request(Command::new(2), SOON).await.unwrap_err();
+        assert_eq!((error.kind(), error.class()), (ErrorKind::Disconnected, Class::RetryableSafe), "{error}");
+    }
+
+    #[tokio::test]
+    async fn no_answer_in_time_is_ambiguous_unless_it_still_waited_to_be_written() {
+        let (connection, _server) = connected(64);
+        // The first fills the way and stands in it; the second is not begun.
+        let first = connection.request(Command::new(1).body(vec![0; 4096]), SOON);
+        let second = connection.request(Command::new(2), SOON / 2);
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(first.unwrap_err().class(), Class::RetryableAmbiguous);
+        assert_eq!(second.unwrap_err().class(), Class::RetryableSafe);
+        assert!(!connection.is_good(), "nothing was heard: another connection is to be tried");
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_cuts_no_frame() {
+        let (connection, mut server) = connected(64);
+        let gone = connection.request(Command::new(1).body(vec![7; 4096]), SOON * 10);
+        assert!(timeout(SOON / 4, gone).await.is_err());
+        let serving = async {
+            let mut frames = vec![heard(&mut server).await];
+            frames.push(heard(&mut server).await);
+            say(&mut server, frames[1], codes::GO_AWAY).await;
+            frames
+        };
+        let (answer, frames) = tokio::join!(connection.request(Command::new(2), SOON * 10), serving);
+        assert_eq!((answer.unwrap().code, frames.len()), (codes::GO_AWAY, 2));
+        assert!(!connection.is_good(), "the other side is about to go");
+    }
+
+    #[tokio::test]
+    async fn who_finishes_hears_what_is_still_said() {
+        let (connection, mut server) = connected(1 << 16);
+        let mut asked = std::pin::pin!(connection.request(Command::new(1), SOON * 10));
+        assert!(timeout(SOON / 4, &mut asked).await.is_err());
+        connection.finish();
+        let opaque = heard(&mut server).await;
+        // Nothing more comes from there.
+        assert_eq!(server.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        say(&mut server, opaque, 7).await;
+        assert_eq!(asked.await.unwrap().code, 7);
+    }
+}

@@ -7,14 +7,21 @@ use crate::messaging::Receipt;
 use crate::sync::{Mutex, lock};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) handle: Handle,
     /// After this it is, or soon will be, somebody else's.
     pub(super) until: Instant,
+    /// Not before this its time may be changed.
+    ripe: Instant,
 }
+
+/// A broker knows a lease by the message's place and the millisecond in which it was given. A change makes a new lease and ends the old one; made
+/// in the same millisecond, both have one name, and when the end is read after the new one, the message is never given to anybody again.
+pub(super) const RIPENS: Duration = Duration::from_millis(2);
 
 #[derive(Default)]
 pub(super) struct Leases(Mutex<Table>);
@@ -38,7 +45,7 @@ impl Leases {
             table.leases.retain(|_, lease| lease.until > now);
             table.sweep_at = table.leases.len() * 2;
         }
-        table.leases.insert(number, Lease { handle, until });
+        table.leases.insert(number, Lease { handle, until, ripe: Instant::now() + RIPENS });
         Receipt::numbers(number, 0)
     }
 
@@ -68,6 +75,13 @@ impl Claim<'_> {
         self.lease.as_ref().map(|lease| &lease.handle)
     }
 
+    /// Waits until its time may be changed.
+    pub(super) async fn ripe(&self) {
+        if let Some(lease) = self.lease.as_ref().filter(|lease| lease.ripe > Instant::now()) {
+            sleep_until(lease.ripe).await;
+        }
+    }
+
     /// It is settled.
     pub(super) fn done(mut self) {
         self.lease = None;
@@ -75,7 +89,7 @@ impl Claim<'_> {
 
     /// It is kept for longer, by the same receipt.
     pub(super) fn keep(mut self, handle: Handle, until: Instant) {
-        self.lease = Some(Lease { handle, until });
+        self.lease = Some(Lease { handle, until, ripe: Instant::now() + RIPENS });
     }
 }
 

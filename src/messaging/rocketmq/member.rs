@@ -4,7 +4,7 @@ use super::client::Client;
 use super::codes::{UNREGISTER_CLIENT, error, refused};
 use super::desk::Desk;
 use super::handle::Handle;
-use super::leases::Leases;
+use super::leases::{Leases, RIPENS};
 use super::poller::Poller;
 use super::wire::Command;
 use crate::messaging::{BrokerError, ErrorKind, Interest};
@@ -14,7 +14,7 @@ use futures_util::stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -80,6 +80,8 @@ impl Member {
 
     /// They are there for others at once. Those that could not be given back come when their visibility is over.
     pub(super) async fn give_back(&self, client: &Client, handles: Vec<Handle>) -> Result<(), BrokerError> {
+        // Some of them may have come this moment.
+        sleep(RIPENS).await;
         self.each(client, handles, |handle| handle.change(Duration::ZERO)).await
     }
 

@@ -47,12 +47,20 @@ impl RocketMqSubscription {
         Some(Delivery::new(caught.message, caught.attempt, receipt).with_visibility(if fresh { visibility } else { left }))
     }
 
-    async fn settle(&self, receipts: &[Receipt], command: impl Fn(&super::handle::Handle) -> Command + Send + Sync) -> Result<Settled, BrokerError> {
+    async fn settle(
+        &self,
+        receipts: &[Receipt],
+        changes: bool,
+        command: impl Fn(&super::handle::Handle) -> Command + Send + Sync,
+    ) -> Result<Settled, BrokerError> {
         self.open()?;
         let claims: Vec<Claim<'_>> = receipts.iter().filter_map(|receipt| self.member.leases.claim(receipt)).collect();
         let mut settled = Settled { done: 0, stale: receipts.len() - claims.len() };
         let one = async |claim: Claim<'_>| {
             let Some(handle) = claim.handle() else { return Ok(false) };
+            if changes {
+                claim.ripe().await;
+            }
             match self.member.settle(&self.face.client, handle, command(handle)).await {
                 Ok(_) => {
                     claim.done();
@@ -96,11 +104,11 @@ impl Subscription for RocketMqSubscription {
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Result<Settled, BrokerError> {
-        self.settle(receipts, |handle| handle.ack()).await
+        self.settle(receipts, false, |handle| handle.ack()).await
     }
 
     async fn nack(&self, receipts: &[Receipt], delay: Duration) -> Result<Settled, BrokerError> {
-        self.settle(receipts, move |handle| handle.change(delay)).await
+        self.settle(receipts, true, move |handle| handle.change(delay)).await
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<Settled, BrokerError> {
@@ -132,6 +140,7 @@ impl Subscription for RocketMqSubscription {
         self.open()?;
         let Some(claim) = self.member.leases.claim(receipt) else { return Err(self.stale()) };
         let Some(handle) = claim.handle() else { return Err(self.stale()) };
+        claim.ripe().await;
         let asked = Instant::now();
         let answer = match self.member.settle(&self.face.client, handle, handle.change(by)).await {
             Ok(answer) => answer,

@@ -194,3 +194,42 @@ async fn traces_can_be_sent_and_connections_wrapped() {
     assert_eq!(wrapped.load(Ordering::Relaxed), 2);
     broker.close().await.unwrap();
 }
+
+/// A broker takes two leases that begin in the same millisecond for one: what was given back at once would be lost now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_back_the_moment_it_comes_is_not_lost() {
+    const MANY: usize = 400;
+    let server = Server::up("rocketmq");
+    let broker = connect(&server).await;
+    let (topic, member) = topic(&broker, "moment").await;
+    member.close().await.unwrap();
+    let brief = Interest { visibility: secs(3), ..Interest::new(format!("g-{topic}"), topic.clone()) };
+    let member = broker.subscribe(&brief).await.unwrap();
+    let mut returned = BTreeSet::new();
+    let mut left = BTreeSet::new();
+    for number in 0..MANY {
+        broker.send(&numbered(&topic, number), None).await.unwrap();
+        left.insert(format!("{number:06}"));
+        for delivery in member.pull(1, secs(5)).await.unwrap() {
+            let receipt = [delivery.receipt().clone()];
+            if returned.insert(bodies(&[delivery.clone()]).remove(0)) {
+                member.nack(&receipt, millis(0)).await.unwrap();
+            } else if member.ack(&receipt).await.unwrap().done == 1 {
+                left.remove(&bodies(&[delivery])[0]);
+            }
+        }
+    }
+    let began = Instant::now();
+    while !left.is_empty() {
+        assert!(began.elapsed() < secs(40), "{left:?} were lost");
+        for delivery in member.pull(32, secs(1)).await.unwrap() {
+            let receipt = [delivery.receipt().clone()];
+            if returned.insert(bodies(&[delivery.clone()]).remove(0)) {
+                member.nack(&receipt, millis(0)).await.unwrap();
+            } else if member.ack(&receipt).await.unwrap().done == 1 {
+                left.remove(&bodies(&[delivery])[0]);
+            }
+        }
+    }
+    broker.close().await.unwrap();
+}
