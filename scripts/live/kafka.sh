@@ -39,6 +39,9 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 # A group's first member need not wait for others.
 group.initial.rebalance.delay.ms=0
+# In the newer protocol of groups this is the server's to say.
+group.consumer.min.heartbeat.interval.ms=500
+group.consumer.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=2
 log.cleaner.enable=false

@@ -38,7 +38,9 @@ impl Kafka {
 #[async_trait]
 impl Fixture for Kafka {
     async fn broker(&self) -> Arc<dyn Broker> {
-        Arc::new(KafkaBroker::connect(&self.url).await.expect("the server is up"))
+        // The group protocol of newer servers: GROUP_PROTOCOL=consumer.
+        let protocol = std::env::var("GROUP_PROTOCOL").unwrap_or("classic".into());
+        Arc::new(KafkaBroker::builder(&self.url).set("group.protocol", protocol).connect().await.expect("the server is up"))
     }
 
     async fn make_topic(&self, name: &str) {
@@ -295,6 +297,34 @@ async fn many_at_once_flow_through_a_small_hold() {
         taken.iter().for_each(|delivery| assert!(left.remove(&delivery.message().id()), "it came twice"));
     }
     broker.close().await.expect("it closes");
+}
+
+/// Threads of the library and of the adapter in this process.
+fn threads() -> Vec<String> {
+    let all = std::fs::read_dir("/proc/self/task").expect("threads can be listed").flatten();
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    all.map(name).filter(|name| name.starts_with("rdk:") || name.starts_with("winddown-kafka") || name.starts_with("producer")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_close_nothing_runs_any_more() {
+    let server = Server::up("kafka");
+    let kafka = Kafka::at(&server).await;
+    let topic = kafka.topic("threads").await;
+    let before = threads();
+    let broker = KafkaBroker::connect(server.url()).await.expect("the server is up");
+    let mut members = Vec::new();
+    // More than there are partitions, one of which is dropped without a close.
+    for _ in 0..6 {
+        members.push(broker.subscribe(&Interest::new("g", topic.as_str())).await.expect("it joins"));
+    }
+    members.pop();
+    assert!(threads().len() > before.len());
+    let began = Instant::now();
+    broker.close().await.expect("it closes");
+    assert!(began.elapsed() < 5 * SECOND, "it took {:?}", began.elapsed());
+    // What other tests left behind may end in the meantime.
+    assert!(threads().len() <= before.len(), "{:?} run, {before:?} did before", threads());
 }
 
 #[tokio::test(flavor = "multi_thread")]
