@@ -9,6 +9,8 @@ mod ordeals;
 mod refusals;
 #[allow(unreachable_pub, reason = "shared with the other servers' tests")]
 mod server;
+#[path = "rocketmq/traces.rs"]
+mod traces;
 
 use server::Server;
 use std::sync::Arc;

@@ -30,6 +30,13 @@ impl Server {
         &self.url
     }
 
+    /// Runs one of the programs in `scripts/live/java` with RocketMQ's newest Java client: what it says last, as JSON.
+    pub(crate) fn java(&self, program: &str, arguments: &[&str]) -> serde_json::Value {
+        let said = script("java-client", &[&["5.5.0", program, &self.url], arguments].concat());
+        let last = said.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{program} said {last:?}, which is no JSON: {error}"))
+    }
+
     /// SIGKILL, and gone.
     pub(crate) fn kill(&self) {
         script("signal", &["KILL", self.name]);

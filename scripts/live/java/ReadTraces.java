@@ -13,7 +13,7 @@ import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
  * Reads the whole trace topic with RocketMQ's own decoder and counts, for one topic, the records of each kind and the different messages that they are of.
- * Arguments: name server, topic.
+ * Arguments: name server, topic, and for records of handling the group (all groups if it is not given).
  */
 public class ReadTraces {
     public static void main(String[] args) throws Exception {
@@ -41,6 +41,8 @@ public class ReadTraces {
                         if (context.getTraceType() == TraceType.Pub && args[1].equals(bean.getTopic())) {
                             sent++;
                             published.add(bean.getMsgId());
+                        } else if (args.length > 2 && !args[2].equals(context.getGroupName())) {
+                            continue;
                         } else if (context.getTraceType() == TraceType.SubBefore) {
                             before++;
                         } else if (context.getTraceType() == TraceType.SubAfter) {
