@@ -15,7 +15,13 @@ port() { echo $(($1 + LIVE_OFFSET)); }
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # One of ours runs if its pid is alive and was started by this set: a pid file may outlive a reboot.
-alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null && ! grep -qs '^State:.*Z' "/proc/$(cat "$1")/status"; }
+alive() {
+  local pid
+  [ -s "$1" ] && pid=$(cat "$1") && kill -0 "$pid" 2>/dev/null || return 1
+  [ -e /proc/self/status ] || return 0
+  # A zombie is dead; and one that was reaped since the line above has no state at all.
+  grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$pid/status"
+}
 
 # free PORT…: none of them is taken. A process that was killed keeps its ports until its last thread is gone.
 free() {
