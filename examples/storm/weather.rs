@@ -19,8 +19,8 @@ const AUDITED: u32 = 5;
 /// The same on a server, where an audit may have to wait until a killed service's leases are over.
 const AUDITED_ON_A_SERVER: u32 = 10;
 
-/// For so long the service is started again and again while its server is away: longer than any of them takes to come back.
-const BACK: Duration = Duration::from_secs(90);
+/// For so long the service is started again and again while its server is away: longer than scripts/live waits for one to come back (90 s).
+const BACK: Duration = Duration::from_secs(150);
 
 /// An orchestrator's pause before it starts something again.
 const AGAIN: Duration = Duration::from_millis(500);
