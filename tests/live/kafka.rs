@@ -291,6 +291,12 @@ async fn many_at_once_flow_through_a_small_hold() {
     }
     assert_eq!(left.len(), 3000);
     let member = broker.subscribe(&Interest::new("g", topic.as_str())).await.expect("it joins");
+    // More than it may hold does not come; and when all of it is settled, it reads on.
+    let first = collect(&member, 20).await;
+    let more = member.pull(100, SECOND).await.expect("the server is well");
+    assert!(more.is_empty(), "{} more came", more.len());
+    assert_eq!(member.ack(&receipts(&first)).await.expect("they are ours").done, 20);
+    first.iter().for_each(|delivery| assert!(left.remove(&delivery.message().id())));
     while !left.is_empty() {
         let taken = collect(&member, left.len().min(10)).await;
         assert_eq!(member.ack(&receipts(&taken)).await.expect("they are ours").done, taken.len());

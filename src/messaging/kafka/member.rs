@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -31,6 +31,8 @@ pub(super) struct Member {
     pub(super) state: Mutex<State>,
     /// There may be something to pull, or to be told.
     pub(super) changed: Notify,
+    /// Something was settled: there may be room to read on.
+    pub(super) room: Condvar,
     /// Somebody wants it to leave.
     pub(super) leaving: CancellationToken,
     /// Its thread is over, and its client gone.
@@ -83,6 +85,7 @@ impl Member {
             stamp: format!("{:x}", Random::fresh().next()).into(),
             state: Mutex::new(State { hold, joined, closed, paused, error, broken, committing, lost, left: Ok(()) }),
             changed: Notify::new(),
+            room: Condvar::new(),
             leaving: CancellationToken::new(),
             ended: CancellationToken::new(),
             turn: Mutex::new(()),
@@ -101,6 +104,7 @@ impl Member {
         lock(&self.state).closed = true;
         self.leaving.cancel();
         self.changed.notify_waiters();
+        self.room.notify_one();
     }
 
     /// What is there now, or when to look again.
@@ -134,6 +138,7 @@ impl Member {
         drop(state);
         // What was given back may be another task's.
         self.changed.notify_waiters();
+        self.room.notify_one();
         Ok(settled)
     }
 

@@ -2,17 +2,20 @@
 
 use super::super::{BrokerError, ErrorKind};
 use super::fault::{self, NAME};
-use super::member::{Client, Member};
+use super::member::{Client, Member, State};
 use super::wire;
 use crate::sync::lock;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long a poll waits when nothing comes: so late, at worst, is it seen that the member is to leave.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long room is waited for before partitions are paused. Nothing else of the group is served meanwhile.
+const SOON: Duration = Duration::from_millis(200);
 
 /// How long giving partitions up may take, which needs no server.
 const GOING: Duration = Duration::from_secs(1);
@@ -56,9 +59,14 @@ fn failed(member: &Member, error: &KafkaError) {
     member.changed.notify_waiters();
 }
 
-/// Reads no more when the hold is full, and on when there is room.
+/// Reads no more when the hold is full, and on when there is room. A pause costs the library what it has read ahead, and up to half a second until it
+/// reads on; so whoever settles at a good pace is waited for first.
 fn regulate(member: &Member, client: &Client) {
     let mut state = lock(&member.state);
+    if !state.paused && state.hold.is_full() {
+        let full = |state: &mut State| state.hold.is_full() && !state.closed;
+        state = member.room.wait_timeout_while(state, SOON, full).unwrap_or_else(PoisonError::into_inner).0;
+    }
     let pause = if state.paused { !state.hold.has_room() } else { state.hold.is_full() };
     if pause == state.paused {
         return;
