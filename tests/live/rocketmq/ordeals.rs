@@ -212,7 +212,7 @@ async fn what_is_given_back_the_moment_it_comes_is_not_lost() {
         left.insert(format!("{number:06}"));
         for delivery in member.pull(1, secs(5)).await.unwrap() {
             let receipt = [delivery.receipt().clone()];
-            if returned.insert(bodies(&[delivery.clone()]).remove(0)) {
+            if returned.insert(bodies(std::slice::from_ref(&delivery)).remove(0)) {
                 member.nack(&receipt, millis(0)).await.unwrap();
             } else if member.ack(&receipt).await.unwrap().done == 1 {
                 left.remove(&bodies(&[delivery])[0]);
@@ -224,7 +224,7 @@ async fn what_is_given_back_the_moment_it_comes_is_not_lost() {
         assert!(began.elapsed() < secs(40), "{left:?} were lost");
         for delivery in member.pull(32, secs(1)).await.unwrap() {
             let receipt = [delivery.receipt().clone()];
-            if returned.insert(bodies(&[delivery.clone()]).remove(0)) {
+            if returned.insert(bodies(std::slice::from_ref(&delivery)).remove(0)) {
                 member.nack(&receipt, millis(0)).await.unwrap();
             } else if member.ack(&receipt).await.unwrap().done == 1 {
                 left.remove(&bodies(&[delivery])[0]);
