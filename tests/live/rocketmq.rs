@@ -16,6 +16,7 @@ use server::Server;
 use std::sync::Arc;
 use std::time::Duration;
 use winddown::async_trait;
+use winddown::messaging::rocketmq::RocketMqBuilder;
 use winddown::messaging::{Broker, Delivery, Interest, Message, RocketMqBroker, Subscription};
 use winddown::testkit::contract::{self, Capabilities, Capability, Fixture};
 use winddown::{millis, secs};
@@ -29,7 +30,7 @@ struct Live {
 #[async_trait]
 impl Fixture for Live {
     async fn broker(&self) -> Arc<dyn Broker> {
-        Arc::new(RocketMqBroker::connect(&self.url).await.expect("the server is up"))
+        Arc::new(RocketMqBroker::builder(&self.url).request_timeout(secs(10)).connect().await.expect("the server is up"))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -64,8 +65,26 @@ async fn it_keeps_the_contract() {
     report.assert_ok();
 }
 
+/// Patient: a machine that is busy with other things is not what is tested.
 async fn connect(server: &Server) -> RocketMqBroker {
-    RocketMqBroker::connect(server.url()).await.expect("the server is up")
+    RocketMqBroker::builder(server.url()).request_timeout(secs(10)).connect().await.expect("the server is up")
+}
+
+/// A client with a patience of its own on a topic that another one made, and its member of a new group.
+async fn hasty(server: &Server, builder: RocketMqBuilder, label: &str) -> (RocketMqBroker, Arc<str>, Arc<dyn Subscription>) {
+    let patient = connect(server).await;
+    let (topic, member) = topic(&patient, label).await;
+    member.close().await.expect("a group can be left");
+    patient.close().await.expect("a client can be closed");
+    let broker = builder.connect().await.expect("the server is up");
+    let interest = Interest::new(format!("h-{topic}"), topic.clone());
+    let began = std::time::Instant::now();
+    loop {
+        match broker.subscribe(&interest).await {
+            Ok(member) => return (broker, topic, member),
+            Err(error) => assert!(error.class().is_retryable() && began.elapsed() < secs(30), "{error}"),
+        }
+    }
 }
 
 /// A new topic of four queues, and a member of a new group that pops it.
