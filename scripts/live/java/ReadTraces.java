@@ -29,6 +29,7 @@ public class ReadTraces {
         int sent = 0;
         int before = 0;
         int after = 0;
+        int unreadable = 0;
         Set<String> published = new HashSet<>();
         // What is there comes at once; some empty answers mean that it was all.
         for (int empty = 0; empty < 3;) {
@@ -36,7 +37,15 @@ public class ReadTraces {
             empty = messages.isEmpty() ? empty + 1 : 0;
             for (MessageExt message : messages) {
                 String text = new String(message.getBody(), StandardCharsets.UTF_8);
-                for (TraceContext context : TraceDataEncoder.decoderFromTraceDataString(text)) {
+                List<TraceContext> contexts;
+                try {
+                    contexts = TraceDataEncoder.decoderFromTraceDataString(text);
+                } catch (RuntimeException notOne) {
+                    // The topic is open to everybody.
+                    unreadable++;
+                    continue;
+                }
+                for (TraceContext context : contexts) {
                     for (TraceBean bean : context.getTraceBeans()) {
                         if (context.getTraceType() == TraceType.Pub && args[1].equals(bean.getTopic())) {
                             sent++;
@@ -52,8 +61,8 @@ public class ReadTraces {
                 }
             }
         }
-        System.out.printf("{\"topic\":\"%s\",\"published\":%d,\"messages\":%d,\"sub_before\":%d,\"sub_after\":%d}%n",
-            args[1], sent, published.size(), before, after);
+        System.out.printf("{\"topic\":\"%s\",\"published\":%d,\"messages\":%d,\"sub_before\":%d,\"sub_after\":%d,\"unreadable\":%d}%n",
+            args[1], sent, published.size(), before, after, unreadable);
         consumer.shutdown();
         System.exit(0);
     }
