@@ -57,7 +57,8 @@ impl Fixture for Kafka {
     }
 
     fn slack(&self) -> Duration {
-        Duration::from_secs(3)
+        // A handover between members takes two rounds of the group.
+        Duration::from_secs(5)
     }
 }
 

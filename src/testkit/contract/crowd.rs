@@ -48,9 +48,13 @@ pub(super) async fn conserved(bench: &Bench<'_>) -> Verdict {
     let topic = bench.topic("crowd").await;
     let (sent, acknowledged): (Arc<Mutex<Vec<MessageId>>>, Arc<Acknowledged>) = Default::default();
     let mut tasks = JoinSet::new();
-    for seed in 0..3 {
+    // All have joined before the first grows impatient: joining may take its time.
+    let mut members = Vec::new();
+    for _ in 0..3 {
         // Short, so that what goes with a dropped pull comes again where the broker knows no better way.
-        let member = bench.client().await.subscribe(&bench.brief("g", &topic)).await?;
+        members.push(bench.client().await.subscribe(&bench.brief("g", &topic)).await?);
+    }
+    for (seed, member) in (0..).zip(members) {
         let (acknowledged, wait, patience) = (acknowledged.clone(), bench.short(), bench.patience() * 2);
         let forgets = bench.can(Capability::Visibility);
         tasks.spawn(async move { consume(&member, &acknowledged, Random::seeded(seed), forgets, wait, patience).await });

@@ -88,8 +88,13 @@ pub(super) async fn handled(bench: &Bench<'_>) -> Verdict {
     const EACH: usize = 20;
     let log: Arc<Mutex<Vec<(String, usize)>>> = Arc::default();
     let mut tasks = JoinSet::new();
-    for seed in 0..3 {
-        let (member, log) = (bench.client().await.subscribe(&interest(bench, &topic)).await?, log.clone());
+    // All have joined before the first grows impatient: joining may take its time.
+    let mut members = Vec::new();
+    for _ in 0..3 {
+        members.push(bench.client().await.subscribe(&interest(bench, &topic)).await?);
+    }
+    for (seed, member) in (0..).zip(members) {
+        let log = log.clone();
         let (wait, patience) = (bench.short(), bench.patience());
         tasks.spawn(async move { handle(&member, &log, Random::seeded(seed), wait, patience, EACH * KEYS.len()).await });
     }
