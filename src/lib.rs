@@ -45,7 +45,7 @@
 //! |---|---|---|
 //! | `messaging` | on | the module `messaging`: producer, consumer, trace dispatcher, the broker in memory |
 //! | `sqlite` | off | broker and outbox in an SQLite file |
-//! | `rabbitmq` | off | RabbitMQ as a broker |
+//! | `rocketmq`, `kafka`, `rabbitmq`, `nats` | off | these servers as brokers, one feature each |
 //! | `testkit` | off | the module `testkit`: an app's whole life in virtual time, for your own tests |
 //!
 //! # Threads
